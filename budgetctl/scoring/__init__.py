@@ -1,0 +1,1 @@
+"""Scores and their uncertainty: pure functions over numbers and text, numpy only."""
