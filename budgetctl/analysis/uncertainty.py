@@ -104,7 +104,8 @@ def _seed_variance(replicates: Sequence[CellResult]) -> float:
     if items < 2:
         return variance
     residual = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    return variance - float((residual**2).sum()) / ((seeds - 1) * (items - 1)) / items
+    residual_mean_square = float((residual**2).sum()) / ((seeds - 1) * (items - 1))
+    return float(variance - residual_mean_square / items)
 
 
 def estimate(replicates: Sequence[CellResult], noise: SeedNoise, confidence: float = 0.95) -> Estimate:
