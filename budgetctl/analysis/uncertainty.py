@@ -192,7 +192,7 @@ def _item_variance(replicates: Sequence[CellResult]) -> tuple[float | None, int 
 def _factor(item_variance: float, seed_variance: float, noise: SeedNoise, confidence: float) -> float:
     """Student's quantile with Satterthwaite's degrees of freedom: only the seeds' part is uncertain."""
     total = item_variance + seed_variance
-    if noise.df == 0 or seed_variance == 0.0 or total == 0.0:
+    if noise.df == 0 or seed_variance <= 1e-9 * total:
         df = math.inf
     else:
         df = noise.df * (total / seed_variance) ** 2
