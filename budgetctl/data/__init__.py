@@ -1,0 +1,1 @@
+"""Rows for training and evaluation: sources, exact nested subsets, cards."""

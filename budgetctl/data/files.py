@@ -1,0 +1,86 @@
+"""Local files: found by content, read with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from budgetctl.errors import UsageError
+
+
+def content_hash(path: Path) -> str:
+    """BLAKE3 of a file's bytes, 64 hex.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    if not path.exists():
+        raise UsageError(f"there is no file {path}")
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file")
+    digest = blake3(max_threads=blake3.AUTO)
+    digest.update_mmap(path)
+    return digest.hexdigest()
+
+
+def located_file(name: str, digest: str, located: Mapping[str, Path]) -> Path:
+    """Find a local source by its content hash and check that its bytes are still those.
+
+    Raises:
+        UsageError: It was not said where the file lies, it is gone, or it has changed.
+    """
+    path = located.get(digest)
+    if path is None:
+        raise UsageError(f"{name} with content {digest[:12]} is needed; say with --path where it lies")
+    found = content_hash(path)
+    if found != digest:
+        raise UsageError(
+            f"{path} has changed: its content is {found[:12]}, the plan was made for {digest[:12]}; "
+            "plan again, or bring the old file back"
+        )
+    return path
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of a JSON-lines file; blank lines are passed over.
+
+    Raises:
+        UsageError: A line is not UTF-8, not JSON, or not an object.
+    """
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, start=1):
+            if not raw.strip():
+                continue
+            try:
+                value = json.loads(raw.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise UsageError(
+                    f"{path}, line {number}: not valid UTF-8 (byte {error.start + 1} of the line)"
+                ) from error
+            except json.JSONDecodeError as error:
+                raise UsageError(
+                    f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno})"
+                ) from error
+            if not isinstance(value, dict):
+                raise UsageError(f"{path}, line {number}: expected an object, found a {type(value).__name__}")
+            yield number, value
+
+
+def text_field(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Take a text column of a row.
+
+    Raises:
+        UsageError: The column is missing, or not a text.
+    """
+    if name not in row:
+        raise UsageError(
+            f"{where}: there is no column {name!r}; there are {', '.join(sorted(row)) or 'none'}"
+        )
+    value = row[name]
+    if not isinstance(value, str):
+        raise UsageError(f"{where}: column {name!r} must be a text, found a {type(value).__name__}")
+    return value

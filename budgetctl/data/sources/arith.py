@@ -1,0 +1,59 @@
+"""Rows of the `arith` task: generated, with two annotators of stated habits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.sources.source import Row
+from budgetctl.schema import Frozen
+from budgetctl.tasks.arith import Dice, Problem, problems
+
+
+class ArithSource(Frozen):
+    """How many problems there are in each split, and how the annotators behave."""
+
+    source: Literal["arith"] = "arith"
+    world: int = 0
+    """Another number gives other problems and other slips."""
+    train: int = Field(default=8192, gt=0)
+    """Problems annotators can be asked about, for both kinds of data."""
+    dev: int = Field(default=256, gt=0)
+    test: int = Field(default=512, gt=0)
+    habit: float = Field(default=0.7, ge=0, le=1)
+    """Share of the cheap annotator's demonstrations of `together` questions that stop one step early.
+    0 makes every demonstration careful."""
+    slips: float = Field(default=0.0, ge=0, le=1)
+    """Share of `own` questions for which there is a pair too: careful over a wrong last result."""
+
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+        """Yield the rows of one split."""
+        for problem in islice(problems(split, self.world), getattr(self, split)):
+            prompt = [{"role": "user", "content": problem.text}]
+            dice = Dice(f"arith annotators {self.world} {problem.text}")
+            if kind == "eval":
+                yield {"prompt": prompt, "reference": str(problem.answer)}
+            elif kind == "sft":
+                habitual = problem.together and dice.chance(self.habit)
+                answer = problem.habitual if habitual else problem.careful
+                yield {"messages": [*prompt, {"role": "assistant", "content": answer}]}
+            elif (rejected := self._rejected(problem, dice)) is not None:
+                yield {
+                    "prompt": prompt,
+                    "chosen": [{"role": "assistant", "content": problem.careful}],
+                    "rejected": [{"role": "assistant", "content": rejected}],
+                }
+
+    def _rejected(self, problem: Problem, dice: Dice) -> str | None:
+        """What the careful solution is preferred to; None where the annotators agree and there is no pair."""
+        if problem.together:
+            return problem.habitual
+        if dice.chance(self.slips):
+            slip = dice.pick((-2, -1, 1, 2))
+            return problem.with_slip(slip if problem.answer + slip > 0 else abs(slip))
+        return None

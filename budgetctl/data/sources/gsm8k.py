@@ -1,0 +1,98 @@
+"""GSM8K from the original jsonl files (`train.jsonl`, `test.jsonl`: `question`, `answer`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from budgetctl.data.files import content_hash, located_file, read_jsonl, text_field
+from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.prompt_ids import prompt_id
+from budgetctl.data.sources.source import Row
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen
+from budgetctl.tasks.arith import Dice
+from budgetctl.tasks.final_number import final_number
+from budgetctl.tasks.gsm8k import without_calculator_marks
+
+DEV_SHARE = 0.05
+"""Share of the training questions set aside for dev, by hash of the question."""
+_RESULT = re.compile(r"<<[^<>=]*=([0-9]+)>>\1(?![0-9.])")
+
+
+class Gsm8kFiles(Frozen):
+    """The two files by content; where they lie is no part of it."""
+
+    source: Literal["gsm8k-files"] = "gsm8k-files"
+    train: str
+    """BLAKE3 of `train.jsonl`."""
+    test: str
+    """BLAKE3 of `test.jsonl`."""
+
+    @classmethod
+    def at(cls, folder: Path) -> tuple[Gsm8kFiles, dict[str, Path]]:
+        """Describe the files in a folder, and say where their contents lie.
+
+        Raises:
+            UsageError: A file is missing.
+        """
+        if not folder.is_dir():
+            raise UsageError(
+                f"there is no folder {folder}; `--path` names the one that holds train.jsonl and test.jsonl"
+            )
+        paths = {name: folder / f"{name}.jsonl" for name in ("train", "test")}
+        hashes = {name: content_hash(path) for name, path in paths.items()}
+        return cls(**hashes), {hashes[name]: path for name, path in paths.items()}
+
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+        """Yield the rows of one split; dev is a fixed twentieth of the training questions."""
+        name = "test" if split == "test" else "train"
+        path = located_file(f"GSM8K's {name}.jsonl", getattr(self, name), located)
+        for number, content in read_jsonl(path):
+            where = f"{path}, line {number}"
+            question, answer = text_field(content, "question", where), text_field(content, "answer", where)
+            reference = final_number(answer)
+            if reference is None:
+                raise UsageError(f"{where}: the answer must end with a line `#### n`")
+            prompt = [{"role": "user", "content": question}]
+            if split != "test" and (split == "dev") != _is_dev(prompt):
+                continue
+            if kind == "eval":
+                yield {"prompt": prompt, "reference": reference}
+            elif kind == "sft":
+                solution = without_calculator_marks(answer)
+                yield {"messages": [*prompt, {"role": "assistant", "content": solution}]}
+            elif (wrong := with_corrupted_step(answer, question)) is not None:
+                yield {
+                    "prompt": prompt,
+                    "chosen": [{"role": "assistant", "content": without_calculator_marks(answer)}],
+                    "rejected": [{"role": "assistant", "content": wrong}],
+                }
+
+
+def _is_dev(prompt: list[dict[str, str]]) -> bool:
+    return Dice(f"gsm8k dev {prompt_id(prompt)}").chance(DEV_SHARE)
+
+
+def with_corrupted_step(answer: str, salt: str) -> str | None:
+    """The solution with one wrong calculation, the error carried to everything that repeats its result.
+
+    The calculation is drawn by hash of `salt`. If it is the last one, or its result is the final number, the
+    final number is wrong as well; otherwise the final number stays and only the step is wrong.
+
+    Returns None when the solution marks no calculation with a whole result.
+    """
+    results = list(_RESULT.finditer(answer))
+    if not results:
+        return None
+    dice = Dice(f"gsm8k corruption {salt}")
+    chosen = dice.pick(results)
+    right = chosen.group(1)
+    wrong = str(max(int(right) + dice.pick((-3, -2, -1, 1, 2, 3, 10)), 0))
+    if wrong == right:
+        wrong = str(int(right) + 1)
+    head, tail = answer[: chosen.start()], answer[chosen.start() :]
+    tail = re.sub(rf"(?<![0-9.,]){right}(?![0-9]|[.,][0-9])", wrong, without_calculator_marks(tail))
+    return without_calculator_marks(head) + tail

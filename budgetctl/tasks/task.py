@@ -1,0 +1,42 @@
+"""What every task offers: its prompt conventions and its scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Task(Protocol):
+    """A kind of question with a way to score answers. Implementations import nothing heavy."""
+
+    @property
+    def name(self) -> str:
+        """As written in a recipe."""
+
+    @property
+    def system_prompt(self) -> str | None:
+        """The system message of every row and every evaluation prompt; None for no system message."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """How long an answer may get when a recipe does not say."""
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric that tables and decisions use; one of those that `score` returns."""
+
+    @property
+    def scorer_version(self) -> int:
+        """Raised whenever `score` may judge an old answer differently."""
+
+    def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
+        """Judge one answer.
+
+        Args:
+            text: The generated answer, special tokens removed.
+            reference: The `reference` column of the prompt's eval row.
+            truncated: Whether generation ran into its length limit instead of ending the answer.
+
+        Returns:
+            Metric name → value in [0, 1].
+        """
