@@ -1,0 +1,69 @@
+"""The `budgetctl` command: run it, and turn what goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+import click
+
+from budgetctl.cli.app import app
+from budgetctl.errors import BudgetctlError
+from store.errors import StoreError
+
+EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 130, 141
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; nothing but the command itself writes to stdout."""
+    debug = "--debug" in arguments or os.environ.get("BUDGETCTL_DEBUG", "") not in ("", "0")
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="budgetctl")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        print("budgetctl: interrupted; run the same command again to continue", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return EXIT_CLOSED_PIPE
+    except (BudgetctlError, StoreError) as error:
+        _explain(str(error), debug)
+        return error.exit_code
+    except OSError as error:
+        _explain(_about_os(error), debug)
+        return 1
+
+
+def _explain(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"budgetctl: {message}", file=sys.stderr)
+
+
+def _about_os(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return (
+            f"no space left on the device{where}; free some (`budgetctl store gc --dry-run` lists what can go) "
+            "and run the same command again: what was finished is kept"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.strerror}{where}; choose a store that can be written with --store or BUDGETCTL_STORE"
+    return f"{error.strerror or error}{where}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What several commands share: the store, execution options, and running one stage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from budgetctl.stages.stage import Execution, Stage
+    from store import Store
+
+STORE_FOLDER = ".budgetctl"
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="BUDGETCTL_STORE",
+        help="The store; without it, the nearest .budgetctl/ upward, or a new one here.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE")]
+MicroBatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Rows of one forward pass; never changes the effective batch.", show_default=False)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads.", envvar="BUDGETCTL_THREADS", show_default=False)
+]
+StealOption = Annotated[bool, typer.Option("--steal", help="Take the lease even if another process holds it.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its name, dots for nesting; repeatable.", show_default=False),
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never ask a hub.", envvar="BUDGETCTL_OFFLINE")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def find_store(named: Path | None) -> Path:
+    """The store's folder: the one named, else the nearest upward like a `.git`, else a new one here."""
+    if named is not None:
+        return named
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / STORE_FOLDER).is_dir():
+            return folder / STORE_FOLDER
+    return Path.cwd() / STORE_FOLDER
+
+
+def open_store(named: Path | None, create: bool = True) -> Store:
+    """Open (or create) the store to use.
+
+    Raises:
+        StoreError: It cannot be opened, or was written by a newer version.
+    """
+    from store import Store  # noqa: PLC0415
+
+    return Store.open(find_store(named), create=create)
+
+
+def settings_from(pairs: list[str] | None) -> dict[str, Any]:
+    """Turn `--set optimizer.lr=1e-4` options into nested settings; values are read as YAML.
+
+    Raises:
+        UsageError: An option is not KEY=VALUE.
+    """
+    import yaml  # noqa: PLC0415
+
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+
+    settings: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set takes KEY=VALUE, such as --set lora.r=16; got {pair!r}")
+        *path, last = name.split(".")
+        place = settings
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = _number(yaml.safe_load(text))
+    return settings
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `1e-4` as text; a person means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def run_stage(stage: Stage, store: Store, execution: Execution, steal: bool = False) -> str:
+    """Run one stage (or find it), print its key on stdout, and return it."""
+    from budgetctl.console import make_reporter  # noqa: PLC0415
+    from budgetctl.signals import stop_on_signals  # noqa: PLC0415
+    from budgetctl.stages.execute import execute  # noqa: PLC0415
+
+    reporter = make_reporter(quiet="BUDGETCTL_QUIET" in os.environ)
+    with stop_on_signals() as stop:
+        outcome = execute(stage, store, execution, reporter, should_stop=stop, steal=steal)
+    if outcome.hit:
+        reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: found in {store.root}")
+    else:
+        figures = "  ".join(f"{n} {v:.4g}" for n, v in outcome.artifact.metrics.items() if isinstance(v, float))
+        reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: done in {outcome.wall_s:.1f} s  {figures}")
+    print(outcome.artifact.key)
+    return outcome.artifact.key

@@ -1,0 +1,44 @@
+"""From a stored description back to the stage that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from budgetctl.errors import UsageError
+from budgetctl.stages.base import BaseIdentity, BaseStage
+from budgetctl.stages.data import DataIdentity, DataStage
+from budgetctl.stages.eval import EvalIdentity, EvalStage
+from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.pft import PftIdentity, PftStage
+from budgetctl.stages.sft import SftIdentity, SftStage
+from budgetctl.stages.stage import Stage
+from store import Payload
+
+STAGES: Mapping[str, tuple[type[Any], type[Any]]] = {
+    "base": (BaseStage, BaseIdentity),
+    "data": (DataStage, DataIdentity),
+    "sft": (SftStage, SftIdentity),
+    "pft": (PftStage, PftIdentity),
+    "gen": (GenStage, GenIdentity),
+    "eval": (EvalStage, EvalIdentity),
+}
+
+
+def stage_from(payload: Payload) -> Stage:
+    """Rebuild a stage from its payload.
+
+    Raises:
+        UsageError: The stage or its revision is not one this version runs.
+    """
+    if payload.stage not in STAGES:
+        raise UsageError(f"this version knows no stage {payload.stage!r}; it runs {', '.join(STAGES)}")
+    stage_type, identity_type = STAGES[payload.stage]
+    if payload.revision != stage_type.revision:
+        raise UsageError(
+            f"stage {payload.stage} {payload.key[:12]} was planned at revision {payload.revision}, this version "
+            f"runs revision {stage_type.revision}; plan again"
+        )
+    identity = identity_type.model_validate(payload.identity)
+    stage: Stage = stage_type(identity=identity, **payload.parents)
+    return stage

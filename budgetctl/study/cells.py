@@ -1,0 +1,34 @@
+"""Cells: the points of a recipe's grid, each with exactly the rows its budget buys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from budgetctl.study.budget import Split, split_budget
+from budgetctl.study.recipe import Recipe
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One base, task, method, budget, SFT share and seed."""
+
+    base: str
+    task: str
+    method: str
+    budget: float
+    share: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Readable and unique within a recipe."""
+        return f"{self.base}/{self.task}/{self.method}/b{self.budget:g}/s{self.share:g}/seed{self.seed}"
+
+
+def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, Split]]:
+    """Every cell of the grid with its split, in the recipe's order."""
+    axes = (recipe.bases, recipe.tasks, recipe.methods, recipe.budgets, recipe.shares, recipe.seeds)
+    for base, task, method, budget, share, seed in product(*axes):
+        yield Cell(base, task, method, budget, share, seed), split_budget(budget, share, recipe.prices)

@@ -1,0 +1,118 @@
+"""The worker loop on this machine: N worker processes over one plan, watched from the outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from budgetctl.console import Reporter
+from budgetctl.study.plan import Plan
+from store import Store
+
+POLL_S = 0.5
+STOP_GRACE_S = 120.0
+
+
+def run_workers(
+    plan: Plan,
+    plan_id: str,
+    store: Store,
+    worker_options: Sequence[str],
+    jobs: int,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+) -> list[int]:
+    """Start `jobs` workers, show how the plan advances until they end, and return their exit codes.
+
+    A stop (signal, Ctrl-C) is passed on to the workers, which save what they do and end by themselves.
+    """
+    command = [sys.executable, "-m", "budgetctl", "worker", "--plan", plan_id, "--store", str(store.root), *worker_options]
+    workers = [_start(command, number, jobs) for number in range(1, jobs + 1)]
+    voices = [_relay(worker, f"[{number}] " if jobs > 1 else "", reporter) for number, worker in enumerate(workers, start=1)]
+    try:
+        _watch(plan, store, workers, reporter, should_stop)
+    finally:
+        _end(workers)
+        for voice in voices:
+            voice.join(timeout=5)
+    return [worker.returncode for worker in workers]
+
+
+def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[str]:
+    environment = os.environ | {"NO_COLOR": "1", "BUDGETCTL_WORKER": str(number)}
+    if jobs > 1:  # workers must not each start a thread per core
+        threads = str(max(1, (os.cpu_count() or 1) // jobs))
+        environment = {"OMP_NUM_THREADS": threads, "BUDGETCTL_THREADS": threads, **environment}
+    # a session of its own: Ctrl-C reaches the parent alone, which then asks each worker to stop
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def _relay(worker: subprocess.Popen[str], prefix: str, reporter: Reporter) -> threading.Thread:
+    """Pass the worker's lines on, so that bars and lines of several processes do not tear each other."""
+
+    def pump(stream: IO[str]) -> None:
+        for line in stream:
+            text = line.rstrip()
+            if text:
+                reporter.say(f"{prefix}{text[9:] if text[2:3] == ':' and text[5:6] == ':' else text}")
+
+    assert worker.stderr is not None
+    thread = threading.Thread(target=pump, args=(worker.stderr,), daemon=True)
+    thread.start()
+    return thread
+
+
+def _watch(
+    plan: Plan,
+    store: Store,
+    workers: Sequence[subprocess.Popen[str]],
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+) -> None:
+    missing = set(plan.stages)
+    with reporter.bar("stages", len(plan.stages)) as bar:
+        while any(worker.poll() is None for worker in workers) and not should_stop():
+            missing -= store.many_has(missing)
+            bar.update(len(plan.stages) - len(missing))
+            time.sleep(POLL_S)
+        missing -= store.many_has(missing)
+        bar.update(len(plan.stages) - len(missing))
+
+
+def _end(workers: Sequence[subprocess.Popen[str]]) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.terminate()
+    deadline = time.monotonic() + STOP_GRACE_S
+    for worker in workers:
+        try:
+            worker.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def free_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def default_jobs(gpus: int) -> int:
+    """One worker per GPU; without a GPU one per two cores, two on a small machine."""
+    return gpus if gpus else max(1, min(8, free_cores() // 2 if free_cores() > 2 else free_cores()))
+
+
+def visible_gpus() -> int:
+    """GPUs of this machine, without importing torch: counted from the device files."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return len([device for device in named.split(",") if device.strip()])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))

@@ -1,0 +1,131 @@
+"""The plan: a study's stages as one graph in which each distinct stage stands once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from budgetctl.errors import UsageError
+from store import Payload
+
+PLAN_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with the keys of its stages, all known before anything runs."""
+
+    name: str
+    axes: Mapping[str, Any]
+    """base, task, method, budget, share, seed, n_sft, n_pft, left_over; `share` is None for the base itself."""
+    stages: Mapping[str, str]
+    """Role → key, in the order they run."""
+
+    @property
+    def result(self) -> str:
+        """Key of the evaluation."""
+        return self.stages["eval"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a worker needs: it never reads the recipe again."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    cells: tuple[PlannedCell, ...]
+    stages: Mapping[str, Payload]
+    """Key → payload, parents before children."""
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON values, for `Store.save_plan`."""
+        return {
+            "schema": PLAN_SCHEMA,
+            "name": self.name,
+            "recipe": dict(self.recipe),
+            "cells": [
+                {"name": c.name, "axes": dict(c.axes), "stages": dict(c.stages), "result": c.result}
+                for c in self.cells
+            ],
+            "stages": [
+                {
+                    "key": key,
+                    "stage": payload.stage,
+                    "revision": payload.revision,
+                    "identity": dict(payload.identity),
+                    "parents": dict(payload.parents),
+                }
+                for key, payload in self.stages.items()
+            ],
+            "roots": sorted({cell.result for cell in self.cells}),
+        }
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Plan:
+        """Read a stored plan.
+
+        Raises:
+            UsageError: It was written by a newer version, or its keys do not match its payloads.
+        """
+        if document.get("schema") != PLAN_SCHEMA:
+            raise UsageError(
+                f"the stored plan has schema {document.get('schema')!r}, this version reads {PLAN_SCHEMA}; plan again"
+            )
+        stages = {}
+        for entry in document["stages"]:
+            payload = Payload(
+                stage=entry["stage"],
+                revision=entry["revision"],
+                identity=entry["identity"],
+                parents=entry["parents"],
+            )
+            if payload.key != entry["key"]:
+                raise UsageError(
+                    f"the stored plan names stage {entry['key'][:12]}, but its description hashes to "
+                    f"{payload.key[:12]}: the file was edited or written by another key recipe; plan again"
+                )
+            stages[payload.key] = payload
+        cells = tuple(PlannedCell(c["name"], c["axes"], c["stages"]) for c in document["cells"])
+        return Plan(document["name"], document["recipe"], cells, stages)
+
+    def children(self) -> dict[str, list[str]]:
+        """Key → keys of the stages that read it."""
+        children: dict[str, list[str]] = {key: [] for key in self.stages}
+        for key, payload in self.stages.items():
+            for parent in payload.parents.values():
+                if parent in children:
+                    children[parent].append(key)
+        return children
+
+    def depths(self) -> dict[str, int]:
+        """Key → number of stages on the longest way from it to a result; deeper ones are more urgent."""
+        children = self.children()
+        depths: dict[str, int] = {}
+        for key in reversed(self.stages):
+            depths[key] = 1 + max((depths[child] for child in children[key]), default=0)
+        return depths
+
+    def descendants(self, keys: Iterable[str]) -> set[str]:
+        """Every stage that needs one of `keys`, directly or not."""
+        children = self.children()
+        found: set[str] = set()
+        front = list(keys)
+        while front:
+            for child in children.get(front.pop(), ()):
+                if child not in found:
+                    found.add(child)
+                    front.append(child)
+        return found
+
+    def only(self, stage: str) -> Plan:
+        """The part of the plan that consists of `stage`s and whatever they need; it has no cells."""
+        wanted = {key for key, payload in self.stages.items() if payload.stage == stage}
+        for key in reversed(self.stages):
+            if key in wanted:
+                wanted.update(self.stages[key].parents.values())
+        return Plan(f"{self.name}-{stage}", self.recipe, (), {k: p for k, p in self.stages.items() if k in wanted})
+
+    def cells_needing(self, key: str) -> Iterator[PlannedCell]:
+        """The cells whose stages include `key`."""
+        return (cell for cell in self.cells if key in cell.stages.values())

@@ -1,0 +1,194 @@
+"""The recipe: one YAML file that describes a study completely.
+
+Unknown keys are refused with the nearest valid name. Settings of a stage that the recipe leaves out take
+that stage's own defaults; settings of how to run (device, jobs, store) are not part of a recipe.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen
+from budgetctl.study.budget import Prices, exact
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+OneOrMore = BeforeValidator(_listed)
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Cost(Frozen):
+    """Prices of one row of each kind."""
+
+    sft: float = Field(default=1.0, gt=0)
+    pft: float = Field(default=1.0, gt=0)
+    currency: str = "examples"
+
+
+class DataSettings(Frozen):
+    """Where a task's rows come from and how subsets are drawn."""
+
+    path: Path | None = None
+    """Folder or file with the task's rows on this machine; relative to the recipe. Its bytes enter the key."""
+    revision: str | None = None
+    """Declared revision of a hub dataset: a commit, or a branch that each store freezes at its first fetch."""
+    overlap: Literal["shared", "disjoint"] = "disjoint"
+    """Whether a prompt may appear on both the SFT and the PFT side of one cell."""
+    options: Mapping[str, Any] = {}
+    """Settings of the task's generator or source (for `arith`: the annotators' habits)."""
+
+
+class EvalSettings(Frozen):
+    """What is measured, on which rows."""
+
+    split: Literal["dev", "test"] = "test"
+    size: int | None = Field(default=None, gt=0)
+    """Number of prompts; None takes the whole split."""
+    decoding: str = "greedy"
+    max_new_tokens: int | None = Field(default=None, gt=0)
+
+
+class SlurmSettings(Frozen):
+    """Lines of the batch script; see `budgetctl plan --emit slurm`."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    gpus: str | None = None
+    cpus: int | None = Field(default=None, gt=0)
+    mem: str | None = None
+    constraint: str | None = None
+    workers: int = Field(default=1, gt=0)
+    """Number of identical workers (array tasks)."""
+    at_once: int | None = Field(default=None, gt=0)
+    """How many of them may run at the same time."""
+    setup: tuple[str, ...] = ()
+    """Shell lines before the worker starts: modules, environments."""
+
+
+class Recipe(Frozen):
+    """A study: every combination of base × task × method × budget × share × seed is a cell."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    bases: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="base")]
+    tasks: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="task")]
+    methods: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="method")] = ("dpo",)
+    budgets: Annotated[tuple[float, ...], OneOrMore, Field(min_length=1)]
+    shares: Annotated[tuple[Share, ...], OneOrMore, Field(min_length=1)] = (1.0, 0.75, 0.5, 0.25, 0.0)
+    seeds: Annotated[tuple[int, ...], OneOrMore, Field(min_length=1)] = (0,)
+    cost: Cost = Cost()
+    data: DataSettings = DataSettings()
+    base_settings: Mapping[str, Any] = {}
+    """Settings of the base stage (for `tiny`: its size and pretraining)."""
+    sft: Mapping[str, Any] = {}
+    """Training settings of SFT; names as in `budgetctl sft --help`."""
+    pft: Mapping[str, Any] = {}
+    """Training settings of preference finetuning."""
+    evaluation: EvalSettings = Field(default=EvalSettings(), alias="eval")
+    slurm: SlurmSettings = SlurmSettings()
+
+    @field_validator("budgets")
+    @classmethod
+    def _positive(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
+        for budget in budgets:
+            if budget <= 0:
+                raise ValueError(f"budget {budget:g} must be above 0")
+        return budgets
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Recipe:
+        for name in ("bases", "tasks", "methods", "budgets", "shares", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} lists a value twice: {list(values)}")
+        return self
+
+    @property
+    def prices(self) -> Prices:
+        """The exact prices behind `cost`."""
+        return Prices(exact(self.cost.sft, "cost.sft"), exact(self.cost.pft, "cost.pft"), self.cost.currency)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and validate a recipe file.
+
+    Raises:
+        UsageError: The file is missing, is not YAML, or does not describe a study.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no recipe {path}; `budgetctl init` writes one") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise UsageError(f"the recipe {path} is not a text file") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UsageError(f"the recipe {path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"the recipe {path} must be a mapping of settings, not a {type(content).__name__}")
+    recipe = parse_recipe(content, str(path))
+    if recipe.data.path is not None and not recipe.data.path.is_absolute():
+        located = recipe.data.model_copy(update={"path": (path.parent / recipe.data.path).resolve()})
+        recipe = recipe.model_copy(update={"data": located})
+    return recipe
+
+
+def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Validate a recipe's content.
+
+    Raises:
+        UsageError: With one sentence per problem, unknown keys with the nearest valid name.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError("\n".join(_sentences(error, Recipe, source))) from error
+
+
+def describe_problems(error: ValidationError, model: type[BaseModel], source: str) -> str:
+    """Turn a validation error of any settings model into sentences."""
+    return "\n".join(_sentences(error, model, source))
+
+
+def _sentences(error: ValidationError, model: type[BaseModel], source: str) -> Iterator[str]:
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            valid = _valid_names(model, problem["loc"][:-1])
+            close = difflib.get_close_matches(str(problem["loc"][-1]), valid, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"valid are {', '.join(valid)}."
+            yield f"{source}: unknown key `{where}`; {hint}"
+        elif problem["type"] == "missing":
+            yield f"{source}: `{where}` is missing"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = "" if not where else f" (given: {problem['input']!r})"
+            yield f"{source}: {where + ': ' if where else ''}{message}{given}"
+
+
+def _valid_names(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names that are valid at `location` inside `model`."""
+    current: type[BaseModel] = model
+    for part in location:
+        field = next((f for n, f in current.model_fields.items() if part in (n, f.alias)), None)
+        candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if nested is None:
+            break
+        current = nested
+    return sorted(field.alias or name for name, field in current.model_fields.items())

@@ -1,0 +1,83 @@
+"""What a plan's cells have come to: from published evaluations to the analysis's cell results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from budgetctl.study.plan import Plan, PlannedCell
+from budgetctl.study.state import PlanState, StageState, state_of
+from store import Store
+
+if TYPE_CHECKING:
+    from budgetctl.analysis.cells import CellResult, Verdicts
+
+
+def cell_results(plan: Plan, store: Store, with_verdicts: bool = True) -> list[CellResult]:
+    """Every cell of the plan with its score, or with the reason why it has none.
+
+    Args:
+        plan: The study.
+        store: Where its artifacts are.
+        with_verdicts: Read the single items' verdicts too, for paired comparisons.
+    """
+    state = state_of(plan, store)
+    return [_result(cell, store, state, with_verdicts) for cell in plan.cells]
+
+
+def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bool) -> CellResult:
+    from budgetctl.analysis.cells import CellResult, CellStatus  # noqa: PLC0415  (numpy)
+
+    axes = cell.axes
+    common = {
+        "base": axes["base"],
+        "task": axes["task"],
+        "method": axes["method"],
+        "budget": axes["budget"],
+        "sft_share": axes["share"],
+        "seed": axes["seed"],
+        "n_sft": axes["n_sft"],
+        "n_pft": axes["n_pft"],
+        "key": cell.result,
+        "cost": axes["cost"],
+    }
+    if state.stages[cell.result] is not StageState.HIT:
+        status, reason = _why_missing(cell, state)
+        return CellResult(**common, status=CellStatus(status), reason=reason)
+    artifact = store.artifact(cell.result)
+    metric = str(artifact.metrics["primary"])
+    score = artifact.metrics[metric]
+    prompts = artifact.metrics["prompts"]
+    assert isinstance(score, int | float)
+    assert isinstance(prompts, int)
+    verdicts = _verdicts(artifact.path("verdicts.parquet"), metric) if with_verdicts else None
+    return CellResult(**common, score=float(score), n_items=prompts, verdicts=verdicts)
+
+
+def _why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
+    """Status and one sentence for a cell without a score."""
+    states = {key: state.stages[key] for key in cell.stages.values()}
+    for key, found in states.items():
+        if found is StageState.FAILED:
+            return "failed", state.failures[key]
+    for key, found in states.items():
+        if found is StageState.RUNNING:
+            return "running", state.holders[key]
+    if StageState.BLOCKED in states.values():
+        return "failed", "a stage that it shares with another cell failed"
+    return "missing", "not run yet"
+
+
+def _verdicts(path: object, metric: str) -> Verdicts:
+    import numpy as np  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from budgetctl.analysis.cells import Verdicts  # noqa: PLC0415
+
+    table = pq.read_table(path, columns=["prompt_id", "metric", "value"])
+    table = table.filter(pc.equal(table["metric"], metric))
+    per_prompt = table.group_by("prompt_id").aggregate([("value", "mean")]).sort_by("prompt_id")
+    return Verdicts(
+        tuple(per_prompt["prompt_id"].to_pylist()),
+        np.asarray(per_prompt["value_mean"].to_numpy(), dtype=np.float64),
+    )

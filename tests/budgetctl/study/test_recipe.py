@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from budgetctl.errors import UsageError
+from budgetctl.study.recipe import load_recipe, parse_recipe
+
+MINIMAL = {"name": "one", "base": "tiny", "task": "arith", "budgets": [10]}
+
+
+def test_single_values_stand_for_lists() -> None:
+    recipe = parse_recipe(MINIMAL | {"budgets": 10, "seeds": 3})
+    assert (recipe.bases, recipe.budgets, recipe.seeds) == (("tiny",), (10.0,), (3,))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sead": 1}, "unknown key `sead`; did you mean `seeds`"),
+        ({"eval": {"spilt": "dev"}}, "unknown key `eval.spilt`; did you mean `split`"),
+        ({"data": {"overlap": "some"}}, "data.overlap"),
+        ({"shares": [1.5]}, "shares.0: Input should be less than or equal to 1 (given: 1.5)"),
+        ({"shares": [-0.1]}, "shares.0: Input should be greater than or equal to 0 (given: -0.1)"),
+        ({"budgets": [0]}, "budget 0 must be above 0"),
+        ({"budgets": []}, "budgets"),
+        ({"seeds": [1, 1]}, "seeds lists a value twice"),
+        ({"name": "a/b"}, "name"),
+        ({"cost": {"sft": 0}}, "cost.sft"),
+    ],
+)
+def test_what_is_wrong_is_said(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_recipe(MINIMAL | change)
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(UsageError, match="`task` is missing"):
+        parse_recipe({k: v for k, v in MINIMAL.items() if k != "task"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a: [", "not valid YAML at line"), ("- a\n", "must be a mapping"), ("", "must be a mapping")],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        load_recipe(file)
+
+
+def test_a_missing_recipe_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no recipe .*budgetctl init"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_data_lie_relative_to_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("{name: a, base: tiny, task: gsm8k, budgets: 1, data: {path: rows}}")
+    assert load_recipe(tmp_path / "r.yaml").data.path == tmp_path / "rows"
