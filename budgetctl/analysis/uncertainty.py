@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from budgetctl.analysis.cells import CellResult, FloatArray
-from budgetctl.analysis.quantiles import student_quantile
+from budgetctl.scoring.distributions import normal_quantile, student_t_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +194,13 @@ def _factor(item_variance: float, seed_variance: float, noise: SeedNoise, confid
     """Student's quantile with Satterthwaite's degrees of freedom: only the seeds' part is uncertain."""
     total = item_variance + seed_variance
     if noise.df == 0 or seed_variance <= 1e-9 * total:
-        df = math.inf
-    else:
-        df = noise.df * (total / seed_variance) ** 2
-    return student_quantile(0.5 + confidence / 2, round(df, 2))
+        return normal_quantile(confidence)
+    return _student(confidence, float(f"{noise.df * (total / seed_variance) ** 2:.2g}"))
+
+
+@lru_cache(maxsize=1024)
+def _student(confidence: float, df: float) -> float:
+    return student_t_quantile(confidence, df)
 
 
 def _wilson(mean: float, items: float, factor: float) -> tuple[float, float]:

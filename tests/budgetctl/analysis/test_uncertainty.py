@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from analysis_grids import verdict_cell
@@ -9,27 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgetctl.analysis.cells import CellResult
-from budgetctl.analysis.quantiles import normal_quantile, student_quantile
 from budgetctl.analysis.uncertainty import SeedNoise, difference, estimate, paired_items, seed_noise
 
 NO_NOISE = SeedNoise(0.0, 0)
-
-
-@pytest.mark.parametrize(
-    ("probability", "df", "table_value"),
-    [(0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.975, 10, 2.22814), (0.95, 5, 2.01505), (0.995, 30, 2.75)],
-)
-def test_student_quantiles_equal_the_printed_tables(
-    probability: float, df: float, table_value: float
-) -> None:
-    assert student_quantile(probability, df) == pytest.approx(table_value, rel=2e-4)
-
-
-def test_student_quantile_goes_over_into_the_normal() -> None:
-    assert student_quantile(0.975, 399) == pytest.approx(normal_quantile(0.975), rel=5e-3)
-    assert student_quantile(0.975, math.inf) == normal_quantile(0.975)
-    with pytest.raises(ValueError, match="positive degrees"):
-        student_quantile(0.975, 0)
 
 
 def test_one_seed_of_binary_items_has_the_wilson_interval() -> None:
