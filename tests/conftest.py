@@ -20,5 +20,7 @@ def shared_data() -> Path:
     """The folder with GSM8K, the IFEval prompts, NLTK's punkt and the paper's curves."""
     folder = Path(os.environ.get("BUDGETCTL_TEST_DATA", REPOSITORY / "../shared/data")).resolve()
     if not folder.is_dir():
-        pytest.fail(f"the test data are not at {folder}: set BUDGETCTL_TEST_DATA to the folder that holds gsm8k/ and ifeval/")
+        pytest.fail(
+            f"the test data are not at {folder}: set BUDGETCTL_TEST_DATA to the folder that holds gsm8k/ and ifeval/"
+        )
     return folder

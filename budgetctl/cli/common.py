@@ -25,17 +25,29 @@ StoreOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE")]
 MicroBatchOption = Annotated[
-    int | None, typer.Option(min=1, help="Rows of one forward pass; never changes the effective batch.", show_default=False)
+    int | None,
+    typer.Option(
+        min=1, help="Rows of one forward pass; never changes the effective batch.", show_default=False
+    ),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="CPU threads.", envvar="BUDGETCTL_THREADS", show_default=False)
 ]
-StealOption = Annotated[bool, typer.Option("--steal", help="Take the lease even if another process holds it.")]
+StealOption = Annotated[
+    bool, typer.Option("--steal", help="Take the lease even if another process holds it.")
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its name, dots for nesting; repeatable.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting by its name, dots for nesting; repeatable.",
+        show_default=False,
+    ),
 ]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="Never ask a hub.", envvar="BUDGETCTL_OFFLINE")]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Never ask a hub.", envvar="BUDGETCTL_OFFLINE")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -105,7 +117,9 @@ def run_stage(stage: Stage, store: Store, execution: Execution, steal: bool = Fa
     if outcome.hit:
         reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: found in {store.root}")
     else:
-        figures = "  ".join(f"{n} {v:.4g}" for n, v in outcome.artifact.metrics.items() if isinstance(v, float))
+        figures = "  ".join(
+            f"{n} {v:.4g}" for n, v in outcome.artifact.metrics.items() if isinstance(v, float)
+        )
         reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: done in {outcome.wall_s:.1f} s  {figures}")
     print(outcome.artifact.key)
     return outcome.artifact.key

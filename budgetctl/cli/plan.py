@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def plan(
     grid: Annotated[Path, typer.Option("--grid", help="The recipe.")],
     store: StoreOption = None,
-    cells: Annotated[bool, typer.Option("--cells", help="List every cell with its rows and its stages.")] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="List every cell with its rows and its stages.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Show a study's cells and distinct stages: hit, running, ready, waiting, failed or blocked.
@@ -35,7 +37,9 @@ def plan(
     if json_:
         import json  # noqa: PLC0415
 
-        stages = {key: {"stage": planned.stages[key].stage, "state": found} for key, found in state.stages.items()}
+        stages = {
+            key: {"stage": planned.stages[key].stage, "state": found} for key, found in state.stages.items()
+        }
         listed = [{"name": c.name, **c.axes, "stages": dict(c.stages)} for c in planned.cells]
         print(json.dumps({"plan": plan_id, "cells": listed, "stages": stages}))
         return
@@ -52,7 +56,9 @@ def overview(planned: Plan, plan_id: str, state: PlanState) -> str:
     lines = [f"plan {plan_id[:12]}  {planned.name}"]
     lines.append("stage".ljust(8) + "total".rjust(8) + "".join(s.value.rjust(9) for s in states))
     for stage, counts in state.by_kind(planned).items():
-        lines.append(stage.ljust(8) + str(counts.total()).rjust(8) + "".join(str(counts[s]).rjust(9) for s in states))
+        lines.append(
+            stage.ljust(8) + str(counts.total()).rjust(8) + "".join(str(counts[s]).rjust(9) for s in states)
+        )
     used = sum(len(cell.stages) for cell in planned.cells)
     shared = used - len(planned.stages)
     lines.append(
@@ -72,4 +78,3 @@ def cell_list(planned: Plan, state: PlanState) -> str:
         rows = f"sft {cell.axes['n_sft']}  pft {cell.axes['n_pft']}  left over {cell.axes['left_over']:g}"
         lines.append(f"{cell.name}  {rows}  |  {stages}")
     return "\n".join(lines)
-

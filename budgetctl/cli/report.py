@@ -20,10 +20,15 @@ Format = Literal["table", "md", "csv", "json", "latex"]
 
 def report(
     grid: Annotated[Path | None, typer.Option("--grid", help="The recipe.", show_default=False)] = None,
-    plan_id: Annotated[str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)] = None,
-    sql: Annotated[str | None, typer.Option("--sql", help="Or a query over the tables of the store.", show_default=False)] = None,
+    plan_id: Annotated[
+        str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option("--sql", help="Or a query over the tables of the store.", show_default=False)
+    ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw the curves: .png, .svg or .pdf.", show_default=False)
+        Path | None,
+        typer.Option("--plot", help="Also draw the curves: .png, .svg or .pdf.", show_default=False),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     store: StoreOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,13 +15,18 @@ def run(
     grid: Annotated[Path, typer.Option("--grid", help="The recipe.")],
     store: StoreOption = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one per GPU, else by cores.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Worker processes; default: one per GPU, else by cores.", show_default=False
+        ),
     ] = None,
     only: Annotated[Literal["data"] | None, typer.Option(help="Prepare every dataset and stop.")] = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     offline: OfflineOption = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try stages again that were given up.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try stages again that were given up.")
+    ] = False,
 ) -> None:
     """Run a study and print its table. Killed or interrupted, the same command goes on where it stopped.
 
@@ -33,8 +39,9 @@ def run(
     from budgetctl.study.build import plan_study  # noqa: PLC0415
     from budgetctl.study.local import default_jobs, run_workers, visible_gpus  # noqa: PLC0415
     from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
-    from budgetctl.study.state import StageState, last_attempt, state_of  # noqa: PLC0415
+    from budgetctl.study.state import StageState, state_of  # noqa: PLC0415
 
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     recipe = load_recipe(grid)
     opened = open_store(store)
     reporter = make_reporter()
@@ -44,23 +51,29 @@ def run(
     plan_id = opened.save_plan(plan.document())
     state = state_of(plan, opened)
     hits = state.count(StageState.HIT)
-    reporter.say(f"plan {plan_id[:12]}: {len(plan.cells)} cells, {len(plan.stages)} distinct stages, {hits} already there")
+    reporter.say(
+        f"plan {plan_id[:12]}: {len(plan.cells)} cells, {len(plan.stages)} distinct stages, {hits} already there"
+    )
     if hits < len(plan.stages):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += ["--offline"] if offline else []
-        options += ["--forgive-before", last_attempt(opened)] if retry_failed else []
+        options += ["--forgive-before", now] if retry_failed else []
         workers = min(jobs or default_jobs(visible_gpus()), len(plan.stages) - hits)
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)
-        state = state_of(plan, opened)
+        state = state_of(plan, opened, forgive_before=now if retry_failed else "")
         if stop():
-            raise InterruptedRunError(f"stopped by {stop.signal_name}; run the same command again to continue")
+            raise InterruptedRunError(
+                f"stopped by {stop.signal_name}; run the same command again to continue"
+            )
     if only == "data":
         return
     print_tables(plan, opened)
     unfinished = len(plan.stages) - state.count(StageState.HIT)
     if unfinished:
-        reasons = "\n".join(f"  {plan.stages[key].stage} {key[:12]}: {why}" for key, why in state.failures.items())
+        reasons = "\n".join(
+            f"  {plan.stages[key].stage} {key[:12]}: {why}" for key, why in state.failures.items()
+        )
         raise BudgetctlError(
             f"{unfinished} of {len(plan.stages)} stages are not done:\n{reasons}\n"
             "mend the cause, then run again with --retry-failed"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from budgetctl.cli.common import DeviceOption, MicroBatchOption, OfflineOption, StoreOption, ThreadsOption, open_store
+from budgetctl.cli.common import (
+    DeviceOption,
+    MicroBatchOption,
+    OfflineOption,
+    StoreOption,
+    ThreadsOption,
+    open_store,
+)
 
 
 def worker(
@@ -17,7 +25,9 @@ def worker(
     threads: ThreadsOption = None,
     offline: OfflineOption = False,
     max_failures: Annotated[int, typer.Option(min=1, help="Failures after which a stage is given up.")] = 2,
-    forgive_before: Annotated[str, typer.Option(help="Attempt id up to which failures do not count.", hidden=True)] = "",
+    forgive_before: Annotated[
+        str, typer.Option(help="ISO time before which failures do not count.", hidden=True)
+    ] = "",
 ) -> None:
     """Claim, run and publish stages of a plan until none remains; start as many as you like, anywhere.
 
@@ -34,7 +44,13 @@ def worker(
 
     opened = open_store(store, create=False)
     plan = Plan.from_document(opened.load_plan(plan_id))
-    execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
+    execution = Execution(
+        device=device,
+        micro_batch=micro_batch,
+        threads=threads,
+        offline=offline,
+        sources={name: Path(path) for name, path in plan.sources.items()},
+    )
     reporter = make_reporter()
     with stop_on_signals() as stop:
         retry = RetryPolicy(max_failures, forgive_before)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from budgetctl.errors import UsageError
 from budgetctl.stages.base import BaseIdentity, BaseStage
-from budgetctl.stages.data import DataIdentity, DataStage
-from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
+
+from budgetctl.errors import UsageError
+from budgetctl.stages.data import DataIdentity, DataStage
+from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.stage import Stage
 from store import Payload
 

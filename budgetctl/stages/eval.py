@@ -75,7 +75,12 @@ class EvalStage:
                     scores.setdefault(metric, []).append(float(value))
                 bar.update(done)
         schema = pa.schema(
-            [("prompt_id", pa.string()), ("sample", pa.int32()), ("metric", pa.string()), ("value", pa.float64())]
+            [
+                ("prompt_id", pa.string()),
+                ("sample", pa.int32()),
+                ("metric", pa.string()),
+                ("value", pa.float64()),
+            ]
         )
         pq.write_table(pa.table(verdicts, schema=schema), context.draft.files / "verdicts.parquet")
         metrics: dict[str, Metric] = {

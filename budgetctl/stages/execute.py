@@ -72,17 +72,18 @@ def execute(
             draft = store.draft(payload)
             if draft.resumed:
                 reporter.say(f"{stage.name} {payload.key[:12]}: continuing an interrupted attempt")
-            metrics = stage.run(
-                StageContext(
-                    store=store,
-                    draft=draft,
-                    parents=parents,
-                    execution=execution,
-                    reporter=reporter,
-                    should_stop=lambda: lease.lost or should_stop(),
-                    keep={} if keep is None else keep,
-                )
+            context = StageContext(
+                store=store,
+                draft=draft,
+                parents=parents,
+                execution=execution,
+                reporter=reporter,
+                should_stop=lambda: lease.lost or should_stop(),
+                keep={} if keep is None else keep,
             )
-            lease.check()
+            try:
+                metrics = stage.run(context)
+            finally:
+                lease.check()  # a stage that stopped because its lease is gone says so
             wall_s = time.monotonic() - started
             return Outcome(draft.publish(metrics, provenance(wall_s)), hit=False, wall_s=wall_s)

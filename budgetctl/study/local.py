@@ -13,6 +13,7 @@ from typing import IO
 
 from budgetctl.console import Reporter
 from budgetctl.study.plan import Plan
+from budgetctl.study.state import missing_of
 from store import Store
 
 POLL_S = 0.5
@@ -32,9 +33,22 @@ def run_workers(
 
     A stop (signal, Ctrl-C) is passed on to the workers, which save what they do and end by themselves.
     """
-    command = [sys.executable, "-m", "budgetctl", "worker", "--plan", plan_id, "--store", str(store.root), *worker_options]
+    command = [
+        sys.executable,
+        "-m",
+        "budgetctl",
+        "worker",
+        "--plan",
+        plan_id,
+        "--store",
+        str(store.root),
+        *worker_options,
+    ]
     workers = [_start(command, number, jobs) for number in range(1, jobs + 1)]
-    voices = [_relay(worker, f"[{number}] " if jobs > 1 else "", reporter) for number, worker in enumerate(workers, start=1)]
+    voices = [
+        _relay(worker, f"[{number}] " if jobs > 1 else "", reporter)
+        for number, worker in enumerate(workers, start=1)
+    ]
     try:
         _watch(plan, store, workers, reporter, should_stop)
     finally:
@@ -51,7 +65,12 @@ def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[s
         environment = {"OMP_NUM_THREADS": threads, "BUDGETCTL_THREADS": threads, **environment}
     # a session of its own: Ctrl-C reaches the parent alone, which then asks each worker to stop
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -77,14 +96,13 @@ def _watch(
     reporter: Reporter,
     should_stop: Callable[[], bool],
 ) -> None:
-    missing = set(plan.stages)
+    present: set[str] = set()
     with reporter.bar("stages", len(plan.stages)) as bar:
         while any(worker.poll() is None for worker in workers) and not should_stop():
-            missing -= store.many_has(missing)
-            bar.update(len(plan.stages) - len(missing))
+            present = set(plan.stages) - missing_of(plan, store, present)
+            bar.update(len(present))
             time.sleep(POLL_S)
-        missing -= store.many_has(missing)
-        bar.update(len(plan.stages) - len(missing))
+        bar.update(len(plan.stages) - len(missing_of(plan, store, present)))
 
 
 def _end(workers: Sequence[subprocess.Popen[str]]) -> None:

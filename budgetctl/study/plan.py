@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from budgetctl.errors import UsageError
@@ -37,6 +37,8 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     stages: Mapping[str, Payload]
     """Key → payload, parents before children."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Content hash of a local source → where it lies on this machine; says how to run, enters no key."""
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON values, for `Store.save_plan`."""
@@ -49,15 +51,10 @@ class Plan:
                 for c in self.cells
             ],
             "stages": [
-                {
-                    "key": key,
-                    "stage": payload.stage,
-                    "revision": payload.revision,
-                    "identity": dict(payload.identity),
-                    "parents": dict(payload.parents),
-                }
+                {"key": key, **payload.document()}
                 for key, payload in self.stages.items()
             ],
+            "sources": dict(self.sources),
             "roots": sorted({cell.result for cell in self.cells}),
         }
 
@@ -74,12 +71,7 @@ class Plan:
             )
         stages = {}
         for entry in document["stages"]:
-            payload = Payload(
-                stage=entry["stage"],
-                revision=entry["revision"],
-                identity=entry["identity"],
-                parents=entry["parents"],
-            )
+            payload = Payload.from_document({name: value for name, value in entry.items() if name != "key"})
             if payload.key != entry["key"]:
                 raise UsageError(
                     f"the stored plan names stage {entry['key'][:12]}, but its description hashes to "
@@ -87,7 +79,7 @@ class Plan:
                 )
             stages[payload.key] = payload
         cells = tuple(PlannedCell(c["name"], c["axes"], c["stages"]) for c in document["cells"])
-        return Plan(document["name"], document["recipe"], cells, stages)
+        return Plan(document["name"], document["recipe"], cells, stages, document["sources"])
 
     def children(self) -> dict[str, list[str]]:
         """Key → keys of the stages that read it."""
@@ -124,7 +116,8 @@ class Plan:
         for key in reversed(self.stages):
             if key in wanted:
                 wanted.update(self.stages[key].parents.values())
-        return Plan(f"{self.name}-{stage}", self.recipe, (), {k: p for k, p in self.stages.items() if k in wanted})
+        stages = {key: payload for key, payload in self.stages.items() if key in wanted}
+        return Plan(f"{self.name}-{stage}", self.recipe, (), stages, self.sources)
 
     def cells_needing(self, key: str) -> Iterator[PlannedCell]:
         """The cells whose stages include `key`."""

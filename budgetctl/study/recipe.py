@@ -6,16 +6,15 @@ that stage's own defaults; settings of how to run (device, jobs, store) are not 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from budgetctl.errors import UsageError
-from budgetctl.schema import Frozen
+from budgetctl.schema import Frozen, describe_problems
 from budgetctl.study.budget import Prices, exact
 
 
@@ -138,7 +137,9 @@ def load_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise UsageError(f"the recipe {path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+        raise UsageError(
+            f"the recipe {path} is not valid YAML{where}: {getattr(error, 'problem', error)}"
+        ) from error
     if not isinstance(content, dict):
         raise UsageError(f"the recipe {path} must be a mapping of settings, not a {type(content).__name__}")
     recipe = parse_recipe(content, str(path))
@@ -157,38 +158,4 @@ def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise UsageError("\n".join(_sentences(error, Recipe, source))) from error
-
-
-def describe_problems(error: ValidationError, model: type[BaseModel], source: str) -> str:
-    """Turn a validation error of any settings model into sentences."""
-    return "\n".join(_sentences(error, model, source))
-
-
-def _sentences(error: ValidationError, model: type[BaseModel], source: str) -> Iterator[str]:
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            valid = _valid_names(model, problem["loc"][:-1])
-            close = difflib.get_close_matches(str(problem["loc"][-1]), valid, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"valid are {', '.join(valid)}."
-            yield f"{source}: unknown key `{where}`; {hint}"
-        elif problem["type"] == "missing":
-            yield f"{source}: `{where}` is missing"
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            given = "" if not where else f" (given: {problem['input']!r})"
-            yield f"{source}: {where + ': ' if where else ''}{message}{given}"
-
-
-def _valid_names(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names that are valid at `location` inside `model`."""
-    current: type[BaseModel] = model
-    for part in location:
-        field = next((f for n, f in current.model_fields.items() if part in (n, f.alias)), None)
-        candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-        if nested is None:
-            break
-        current = nested
-    return sorted(field.alias or name for name, field in current.model_fields.items())
+        raise UsageError(describe_problems(error, Recipe, source)) from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
 from budgetctl.study.plan import Plan
 from store import Store
+
+MAX_FAILURES = 2
+"""Failed attempts after which a stage is given up and its descendants are blocked."""
 
 
 class StageState(StrEnum):
@@ -44,27 +47,50 @@ class PlanState:
         return kinds
 
 
-def failed_attempts(store: Store, keys: set[str], since: str = "") -> dict[str, tuple[int, str]]:
-    """Key → number of failed attempts after the attempt `since`, and the last one's error line."""
-    failures: dict[str, tuple[int, str]] = {}
-    for record in store.attempts():
-        if record.key in keys and record.outcome == "failed" and record.id > since:
-            count = failures.get(record.key, (0, ""))[0]
-            failures[record.key] = (count + 1, record.reason or "no reason recorded")
-    return failures
+def missing_of(plan: Plan, store: Store, known: Set[str] = frozenset()) -> set[str]:
+    """Planned stages that are not published; `known` ones are not looked up again."""
+    return {key for key, there in store.many_has(set(plan.stages) - known).items() if not there}
 
 
-def state_of(plan: Plan, store: Store, max_failures: int = 2) -> PlanState:
+def given_up(store: Store, keys: Iterable[str], max_failures: int, forgive_before: str = "") -> dict[str, str]:
+    """Key → last error of every stage that has failed too often.
+
+    Args:
+        store: Where attempts are recorded.
+        keys: Stages that are not published.
+        max_failures: How many failures are too many.
+        forgive_before: ISO time (UTC); failures of attempts that started before it do not count.
+    """
+    found = {}
+    for key in keys:
+        failures = [
+            attempt
+            for attempt in store.attempts(key)
+            if attempt.outcome == "failed" and attempt.started >= forgive_before
+        ]
+        if len(failures) >= max_failures:
+            found[key] = failures[-1].reason
+    return found
+
+
+def holders_of(store: Store, keys: set[str]) -> dict[str, str]:
+    """Key → who works on it, for leases whose holder is not known to be dead."""
+    return {
+        lease.name: lease.describe()
+        for lease in store.leases()
+        if lease.name in keys and (lease.holder is None or not lease.holder.is_dead())
+    }
+
+
+def state_of(plan: Plan, store: Store, max_failures: int = MAX_FAILURES, forgive_before: str = "") -> PlanState:
     """Look at the store once and say where every stage of the plan stands."""
-    present = store.many_has(plan.stages)
-    missing = {key for key in plan.stages if key not in present}
-    holders = {lease.key: lease.holder for lease in store.leases() if lease.key in missing} if missing else {}
-    failures = failed_attempts(store, missing) if missing else {}
-    failed = {key: reason for key, (count, reason) in failures.items() if count >= max_failures}
+    missing = missing_of(plan, store)
+    holders = holders_of(store, missing)
+    failed = given_up(store, missing - set(holders), max_failures, forgive_before)
     blocked = plan.descendants(failed)
     states = {}
     for key, payload in plan.stages.items():
-        if key in present:
+        if key not in missing:
             states[key] = StageState.HIT
         elif key in holders:
             states[key] = StageState.RUNNING
@@ -72,13 +98,8 @@ def state_of(plan: Plan, store: Store, max_failures: int = 2) -> PlanState:
             states[key] = StageState.FAILED
         elif key in blocked:
             states[key] = StageState.BLOCKED
-        elif all(parent in present for parent in payload.parents.values()):
+        elif missing.isdisjoint(payload.parents.values()):
             states[key] = StageState.READY
         else:
             states[key] = StageState.WAITING
     return PlanState(states, holders, failed)
-
-
-def last_attempt(store: Store) -> str:
-    """Id of the newest attempt in the store, or "" when there is none."""
-    return max((record.id for record in store.attempts()), default="")

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from budgetctl.console import Reporter
-from budgetctl.errors import BudgetctlError, InterruptedRunError
+from budgetctl.errors import InterruptedRunError
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution
 from budgetctl.study.plan import Plan
-from budgetctl.study.state import failed_attempts
-from store import Store
+from budgetctl.study.state import MAX_FAILURES, given_up, missing_of
+from store import Payload, Store
 from store.errors import CorruptArtifact, LeasedElsewhere, LeaseLost
 
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 5.0
@@ -37,9 +37,9 @@ class WorkerResult:
 class RetryPolicy:
     """How often a stage may fail before its descendants are given up."""
 
-    max_failures: int = 2
+    max_failures: int = MAX_FAILURES
     forgive_before: str = ""
-    """Failures up to this attempt id do not count (`run --retry-failed`)."""
+    """ISO time (UTC) before which failures do not count (`run --retry-failed`)."""
 
 
 class Worker:
@@ -66,8 +66,7 @@ class Worker:
         result = WorkerResult()
         wait_s = WAIT_FIRST_S
         while not self._should_stop():
-            ready, unfinished, given_up = self._look()
-            result.failed = given_up
+            ready, unfinished, result.failed = self._look()
             if not unfinished:
                 return result
             if self._take_one(ready, result):
@@ -82,19 +81,17 @@ class Worker:
 
     def _look(self) -> tuple[list[str], set[str], dict[str, str]]:
         """Return the ready stages in the order to try, all that remain to be done, and those given up."""
-        unknown = [key for key in self._plan.stages if key not in self._present]
-        self._present |= self._store.many_has(unknown)
-        missing = {key for key in unknown if key not in self._present}
-        failures = failed_attempts(self._store, missing, self._retry.forgive_before) if missing else {}
-        given_up = {k: reason for k, (count, reason) in failures.items() if count >= self._retry.max_failures}
-        unfinished = missing - set(given_up) - self._plan.descendants(given_up)
+        missing = missing_of(self._plan, self._store, self._present)
+        self._present = set(self._plan.stages) - missing
+        lost = given_up(self._store, missing, self._retry.max_failures, self._retry.forgive_before)
+        unfinished = missing - set(lost) - self._plan.descendants(lost)
         ready = [
             key
             for key in unfinished
             if all(parent in self._present for parent in self._plan.stages[key].parents.values())
         ]
         ready.sort(key=lambda key: (not self._is_loaded(key), -self._depths[key], key))
-        return ready, unfinished, given_up
+        return ready, unfinished, lost
 
     def _is_loaded(self, key: str) -> bool:
         """Whether this worker already holds the base model that the stage needs."""
@@ -120,8 +117,10 @@ class Worker:
                 self._reporter.say(f"{payload.stage} {key[:12]}: {error}")
                 result.interrupted = True
                 return False
-            except (BudgetctlError, CorruptArtifact, OSError, RuntimeError, ValueError) as error:
-                # recorded with its reason by the attempt; the retry policy decides what becomes of it
+            except CorruptArtifact as error:
+                self._set_aside_corrupt(payload, error)
+                return True
+            except Exception as error:  # one stage must not take the others down; its attempt records the reason
                 self._reporter.say(f"{payload.stage} {key[:12]} failed: {type(error).__name__}: {error}")
                 self._keep.clear()
                 return True
@@ -129,9 +128,22 @@ class Worker:
             self._present.add(key)
             if not outcome.hit:
                 result.ran.append(key)
-                self._reporter.say(f"{payload.stage} {key[:12]}  {_headline(outcome.artifact.metrics)}{outcome.wall_s:.1f} s")
+                self._reporter.say(
+                    f"{payload.stage} {key[:12]}  {_headline(outcome.artifact.metrics)}{outcome.wall_s:.1f} s"
+                )
             return True
         return False
+
+    def _set_aside_corrupt(self, payload: Payload, error: CorruptArtifact) -> None:
+        """Quarantine the damaged parents of a stage, so that the loop computes them again."""
+        for parent in payload.parents.values():
+            try:
+                self._store.artifact(parent)
+            except CorruptArtifact as found:
+                self._store.quarantine(parent, str(found))
+                self._present.discard(parent)
+                self._reporter.say(f"{self._plan.stages[parent].stage} {parent[:12]} set aside: {found}")
+        self._reporter.say(f"{payload.stage} {payload.key[:12]} waits for its parents: {error}")
 
 
 def _headline(metrics: object) -> str:

@@ -31,7 +31,9 @@ def test_money_is_never_overspent_and_what_is_left_buys_nothing(
 
 
 @given(budget=st.integers(1, 10**6), sft=decimals, pft=decimals)
-def test_share_one_buys_no_pairs_and_share_zero_no_demonstrations(budget: int, sft: Fraction, pft: Fraction) -> None:
+def test_share_one_buys_no_pairs_and_share_zero_no_demonstrations(
+    budget: int, sft: Fraction, pft: Fraction
+) -> None:
     prices = Prices(sft, pft, "usd")
     assert split_budget(budget, 1, prices).n_pft == 0
     assert split_budget(budget, 0, prices).n_sft == 0
@@ -57,7 +59,9 @@ def test_a_larger_share_never_buys_fewer_demonstrations(
         (1, 0.5, Prices(Fraction("0.1"), Fraction("0.3"), "usd"), 5, 1, Fraction("0.2")),
     ],
 )  # fmt: skip
-def test_worked_examples(budget: float, share: float, prices: Prices, n_sft: int, n_pft: int, left_over: float) -> None:
+def test_worked_examples(
+    budget: float, share: float, prices: Prices, n_sft: int, n_pft: int, left_over: float
+) -> None:
     split = split_budget(budget, share, prices)
     assert (split.n_sft, split.n_pft, split.left_over) == (n_sft, n_pft, left_over)
 

@@ -1,0 +1,58 @@
+"""`budgetctl data`: the rows of one budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from budgetctl.cli.common import OfflineOption, SetOption, StealOption, StoreOption, open_store, run_stage, settings_from
+
+
+def data(
+    task: Annotated[str, typer.Argument(help="The task: arith, gsm8k, …")],
+    kind: Annotated[
+        Literal["sft", "pref", "unpaired", "eval"],
+        typer.Option(help="Demonstrations, pairs, single judged answers, or evaluation prompts."),
+    ] = "sft",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Rows (pairs for unpaired); evaluation takes all by default.", show_default=False)
+    ] = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Which evaluation rows.")] = "test",
+    seed: Annotated[int, typer.Option(help="Of the ranking that decides which rows a budget buys.")] = 0,
+    path: Annotated[
+        Path | None, typer.Option(help="Where the task's files lie, for tasks read from files.", show_default=False)
+    ] = None,
+    overlap: Annotated[
+        Literal["shared", "disjoint"], typer.Option(help="disjoint: pairs keep apart from the SFT rows of the same seed.")
+    ] = "shared",
+    n_sft: Annotated[int, typer.Option(min=0, help="With --overlap disjoint: SFT rows to keep apart from.")] = 0,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="Instead of the task's own system prompt.", show_default=False)
+    ] = None,
+    settings: SetOption = None,
+    store: StoreOption = None,
+    offline: OfflineOption = False,
+    steal: StealOption = False,
+) -> None:
+    """Prepare rows and print their key. A larger size contains the smaller ones of the same seed.
+
+    Example: budgetctl data gsm8k --path gsm8k/ --kind sft --size 500
+    """
+    from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of  # noqa: PLC0415
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+    from budgetctl.stages.stage import Execution  # noqa: PLC0415
+
+    supply = supply_of(task, path, settings_from(settings))
+    if kind == "eval":
+        stage = eval_data(supply, split, size, system_prompt)
+    elif size is None:
+        raise UsageError(f"--kind {kind} needs --size: how many rows does the budget buy?")
+    elif kind == "sft":
+        stage = sft_data(supply, size, seed, system_prompt)
+    else:
+        stage = preference_data(
+            supply, size, seed, kind=kind, overlap=overlap, n_sft=n_sft, system_prompt=system_prompt
+        )
+    run_stage(stage, open_store(store), Execution(sources=supply.located, offline=offline), steal)
