@@ -62,7 +62,7 @@ class Payload:
         Raises:
             UnencodableValue: An identity field has no canonical form; the message names it.
         """
-        return encode(self.document(), root=f"stage {self.stage}")
+        return encode(self.document(), root=self.stage)
 
     def document(self) -> dict[str, Any]:
         """The payload as a plain object, as manifests store it."""
