@@ -1,0 +1,283 @@
+"""Collection: what no plan and no pin leads to goes, after a grace period, children before parents.
+
+It is safe beside running workers: what a lease or a draft needs counts as wanted, an artifact leaves by one rename,
+and bytes live on as long as any artifact or draft has a link to them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.aliases import read_alias
+from store.artifact import DROPPED_NAME, read_dropped
+from store.draft import draft_owner_is_dead, find_drafts
+from store.errors import CorruptArtifact
+from store.files import disk_errors, fsync_path, remove_tree, to_json, token, write_atomic
+from store.layout import Layout
+from store.lease import read_lease
+from store.manifest import FileEntry, Manifest, read_manifest
+from store.payload import KEY_PATTERN, Payload
+
+_LOG = logging.getLogger("store")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """One thing that can go.
+
+    Attributes:
+        kind: `artifact`, `files` (dropped from an artifact that stays), `draft`, `blob` or `leftover`.
+        name: Its key, hash or file name.
+        stage: Kind of work, where there is one.
+        bytes: Size of its files, also of those that it shares with something that stays.
+        age: Seconds since it was last changed.
+    """
+
+    kind: str
+    name: str
+    stage: str
+    bytes: int
+    age: float
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was, or with `dry_run` would be, removed; `freed` counts bytes that nothing else shares."""
+
+    items: tuple[Garbage, ...]
+    freed: int
+
+    def by_stage(self) -> dict[str, tuple[int, int]]:
+        """Number and bytes of collected things by stage (or kind, where there is no stage)."""
+        counts: Counter[str] = Counter(item.stage or item.kind for item in self.items)
+        sizes: Counter[str] = Counter()
+        for item in self.items:
+            sizes[item.stage or item.kind] += item.bytes
+        return {name: (count, sizes[name]) for name, count in sorted(counts.items())}
+
+
+def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -> Collection:
+    """Remove what is older than `grace` seconds and not wanted by `roots`, a lease, a draft or a young artifact.
+
+    Raises:
+        CorruptArtifact: An artifact that is wanted cannot be read, so nobody knows what it comes from; repair it first.
+    """
+    with disk_errors(layout.root):
+        now = _file_system_now(layout)
+        manifests = {key: _read(layout, key) for key in _published(layout)}
+        ages = {key: now - layout.manifest(key).stat().st_mtime for key in manifests}
+        young = {key for key, age in ages.items() if age < grace}
+        wanted = _ancestors(layout, manifests, {*roots, *young, *_in_work(layout)})
+        victims = _children_first(
+            {key: m for key, m in manifests.items() if m is not None and key not in wanted}
+        )
+        items = [
+            Garbage("artifact", key, victims[key].payload.stage, _size(victims[key]), ages[key])
+            for key in victims
+        ]
+        kept = {e.hash for key, m in manifests.items() if m and key not in victims for e in m.files.values()}
+        blobs = _unshared_blobs(layout, victims, kept, now, grace)
+        drafts = _old_drafts(layout, now, grace)
+        leftovers = _leftovers(layout, now, grace)
+        items += [Garbage("draft", path.name, "", _tree_size(path), age) for path, age in drafts]
+        items += [
+            Garbage("leftover", str(path.relative_to(layout.root)), "", 0, age) for path, age in leftovers
+        ]
+        orphans = [
+            b for b in blobs if b[0].name not in {e.hash for m in victims.values() for e in m.files.values()}
+        ]
+        items += [Garbage("blob", path.name, "", size, age) for path, size, age in orphans]
+        if not dry_run:
+            _remove(layout, victims, [path for path, _ in drafts], [path for path, _ in leftovers])
+            for path, _, _ in blobs:
+                _unlink_unshared(path)
+        return Collection(tuple(items), sum(size for _, size, _ in blobs))
+
+
+def demote(
+    layout: Layout, keys: Iterable[str], patterns: Mapping[str, Sequence[str]], dry_run: bool
+) -> Collection:
+    """Drop files of artifacts that stay: the record keeps their names, sizes and hashes.
+
+    Args:
+        layout: The store.
+        keys: The artifacts.
+        patterns: Stage to file name patterns, for instance `{"sft": ["optimizer*"]}`; `*` is any stage.
+        dry_run: Only say what would go.
+    """
+    items, freed = [], 0
+    for key in keys:
+        manifest, folder = read_manifest(layout.manifest(key), key), layout.artifact(key)
+        wanted = (*patterns.get(manifest.payload.stage, ()), *patterns.get("*", ()))
+        names = {
+            name for name in manifest.files if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
+        }
+        here = {name: manifest.files[name] for name in names if (folder / "files" / name).exists()}
+        if here:
+            size = sum(entry.size for entry in here.values())
+            items.append(Garbage("files", key, manifest.payload.stage, size, 0.0))
+            freed += sum(
+                entry.size for name, entry in here.items() if (folder / "files" / name).stat().st_nlink <= 2
+            )
+            if not dry_run:
+                with disk_errors(layout.root):
+                    _drop(layout, folder, here)
+    return Collection(tuple(items), freed)
+
+
+def _drop(layout: Layout, folder: Path, files: Mapping[str, FileEntry]) -> None:
+    write_atomic(folder / DROPPED_NAME, to_json(sorted(read_dropped(folder) | set(files))))
+    for name, entry in files.items():
+        (folder / "files" / name).unlink(missing_ok=True)
+        _unlink_unshared(layout.blob(entry.hash))
+
+
+def _unlink_unshared(blob: Path) -> None:
+    if blob.exists() and blob.stat().st_nlink == 1:
+        blob.unlink(missing_ok=True)
+
+
+def _published(layout: Layout) -> list[str]:
+    return [path.name for path in layout.root.glob("artifacts/??/*") if KEY_PATTERN.fullmatch(path.name)]
+
+
+def _read(layout: Layout, key: str) -> Manifest | None:
+    try:
+        return read_manifest(layout.manifest(key), key)
+    except CorruptArtifact as error:
+        _LOG.warning("left alone by collection: %s", error)
+        return None
+
+
+def _in_work(layout: Layout) -> set[str]:
+    """Keys that running or resumable work is about, and what it reads."""
+    keys = set()
+    for lease in os.scandir(layout.root / "leases"):
+        record = read_lease(Path(lease.path))
+        if record is not None and not (record.holder and record.holder.is_dead()):
+            keys.add(record.name)
+    for draft in find_drafts(layout):
+        keys.add(draft.name[:64])
+        try:
+            keys.update(Payload.from_json((draft / "payload.json").read_bytes()).parents.values())
+        except (FileNotFoundError, NotADirectoryError):  # published, or thrown away, since it was listed
+            continue
+    return keys
+
+
+def _ancestors(layout: Layout, manifests: Mapping[str, Manifest | None], keys: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        key = key if key in manifests else read_alias(layout, key) or key
+        if key in found:
+            continue
+        found.add(key)
+        manifest = manifests.get(key)
+        if manifest is None and key in manifests:
+            raise CorruptArtifact(
+                f"{key[:12]} is wanted and its manifest cannot be read: run `budgetctl store repair {key[:12]}` first"
+            )
+        waiting += manifest.payload.parents.values() if manifest else ()
+    return found
+
+
+def _children_first(manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
+    """The same, ordered so that a kill half-way leaves no artifact whose parents went before it."""
+    ordered: dict[str, Manifest] = {}
+
+    def place(key: str) -> None:
+        if key in manifests and key not in ordered:
+            for parent in manifests[key].payload.parents.values():
+                place(parent)
+            ordered[key] = manifests[key]
+
+    for key in manifests:
+        place(key)
+    return dict(reversed(ordered.items()))
+
+
+def _unshared_blobs(
+    layout: Layout, victims: Mapping[str, Manifest], kept: set[str], now: float, grace: float
+) -> list[tuple[Path, int, float]]:
+    """Blobs that no artifact will have: of victims at once, others (left by killed drafts) when old enough."""
+    links = Counter(entry.hash for manifest in victims.values() for entry in manifest.files.values())
+    found = []
+    for blob in layout.root.glob("blobs/??/*"):
+        status = blob.lstat()
+        age = now - status.st_ctime
+        unused = status.st_nlink <= links[blob.name] + 1
+        if blob.name not in kept and unused and (blob.name in links or age >= grace):
+            found.append((blob, status.st_size, age))
+    return found
+
+
+def _old_drafts(layout: Layout, now: float, grace: float) -> list[tuple[Path, float]]:
+    """Drafts nobody will continue: of dead processes whose key is published, and any that lay still for long."""
+    found = []
+    for path in layout.drafts.iterdir():
+        age = now - _last_change(path)
+        finished = layout.manifest(path.name[:64]).exists() and draft_owner_is_dead(path)
+        if finished or age >= grace:
+            found.append((path, age))
+    return found
+
+
+def _last_change(path: Path) -> float:
+    times = [path.lstat().st_mtime]
+    for folder, _, names in os.walk(path):
+        times += [Path(folder, name).lstat().st_mtime for name in (*names, ".")]
+    return max(times)
+
+
+def _leftovers(layout: Layout, now: float, grace: float) -> list[tuple[Path, float]]:
+    """Temporary files of killed processes, and what an interrupted collection had already taken out."""
+    patterns = (".*", "*/.*", "attempts/??/.*", "artifacts/??/*/.*")
+    hidden = [path for pattern in patterns for path in layout.root.glob(pattern) if path.is_file()]
+    aged = [(path, now - path.lstat().st_mtime) for path in hidden]
+    return [(path, age) for path, age in aged if age >= grace] + [
+        (path, 0.0) for path in layout.trash.iterdir()
+    ]
+
+
+def _remove(
+    layout: Layout, victims: Iterable[str], drafts: Iterable[Path], leftovers: Iterable[Path]
+) -> None:
+    busy = _in_work(layout)
+    for key in victims:
+        if key not in busy:
+            aside = layout.trash / f"{key}.{token()}"
+            layout.artifact(key).rename(aside)
+            fsync_path(layout.artifact(key).parent)
+            remove_tree(aside)
+    for path in drafts:
+        remove_tree(path)
+    for path in leftovers:
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(entry.size for entry in manifest.files.values())
+
+
+def _tree_size(folder: Path) -> int:
+    return sum(Path(root, name).lstat().st_size for root, _, names in os.walk(folder) for name in names)
+
+
+def _file_system_now(layout: Layout) -> float:
+    probe = layout.trash / f"now.{token()}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()
