@@ -1,0 +1,88 @@
+"""Load a published base (and its checkpoints) into memory, on one device, in one precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from budgetctl.errors import BudgetctlError, UsageError
+from budgetctl.models.registry import Precision
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base model in memory.
+
+    Attributes:
+        model: The causal language model, weights frozen, in evaluation mode.
+        tokenizer: Its tokenizer.
+        device: Where the weights are.
+        context_length: Most tokens a sequence may have.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    context_length: int
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there.
+
+    Raises:
+        UsageError: A GPU was asked for and there is none.
+    """
+    import torch  # noqa: PLC0415
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"Device '{name}' was asked for, but torch sees no GPU here. Use --device cpu or auto.")
+    return device
+
+
+def load_base(folder: Path, device: torch.device, precision: Precision) -> LoadedBase:
+    """Load a Transformers folder with frozen weights.
+
+    Raises:
+        BudgetctlError: The folder does not hold a causal language model that Transformers can read.
+    """
+    import torch  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BudgetctlError(f"{folder} is not a model that Transformers can load: {error}") from error
+    model.requires_grad_(False)
+    model.to(device)
+    model.eval()
+    return LoadedBase(model, load_tokenizer(folder), device, context_length(model.config))
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a Transformers folder.
+
+    Raises:
+        BudgetctlError: There is none, or it cannot be read.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise BudgetctlError(f"{folder} has no tokenizer that Transformers can load: {error}") from error
+
+
+def context_length(config: PretrainedConfig) -> int:
+    """Most tokens a sequence may have, as the model's configuration says."""
+    text_config: Any = config.get_text_config()
+    return int(getattr(text_config, "max_position_embeddings", 0) or 2**20)

@@ -1,0 +1,106 @@
+"""From our settings to TRL's argument classes, every default that matters said out loud."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trl import DPOConfig, KTOConfig, SFTConfig
+
+from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
+
+LOSS_TYPES = {
+    "dpo": "sigmoid", "ipo": "ipo", "hinge": "hinge", "robust": "robust", "exo": "exo_pair", "nca": "nca_pair",
+    "bco": "bco_pair", "sppo": "sppo_hard", "aot": "aot", "apo": "apo_zero", "discopop": "discopop",
+}  # fmt: skip
+"""Method → the `loss_type` of TRL's DPO trainer."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a training is laid out on this machine.
+
+    Attributes:
+        folder: Where checkpoints go.
+        steps: Optimizer steps.
+        micro_batch: Rows of one forward pass.
+        accumulation: Forward passes of one step.
+        seed: Of dropout.
+        on_gpu: Whether a GPU computes.
+        gradient_checkpointing: Recompute activations to save memory.
+        optimizer: TRL's name of the optimizer.
+    """
+
+    folder: Path
+    steps: int
+    micro_batch: int
+    accumulation: int
+    seed: int
+    on_gpu: bool
+    gradient_checkpointing: bool
+    optimizer: str
+
+
+def sft_arguments(settings: SftSettings, shape: Shape) -> SFTConfig:
+    """Return TRL's SFT arguments for tokenised rows with labels."""
+    return SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **_common(settings, shape))
+
+
+def pair_arguments(settings: PftSettings, shape: Shape) -> DPOConfig:
+    """Return TRL's DPO arguments for one of the pair methods."""
+    loss = "sigmoid_norm" if settings.length_normalised else LOSS_TYPES[settings.method]
+    weights: dict[str, Any] = {"loss_type": [loss]}
+    if settings.sft_weight:
+        weights = {"loss_type": [loss, "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    return DPOConfig(
+        beta=settings.beta,
+        label_smoothing=settings.label_smoothing,
+        precompute_ref_log_probs=True,
+        **weights,
+        **_common(settings, shape),
+    )
+
+
+def kto_arguments(settings: PftSettings, shape: Shape) -> KTOConfig:
+    """Return TRL's KTO arguments."""
+    return KTOConfig(
+        beta=settings.beta,
+        desirable_weight=settings.desirable_weight,
+        undesirable_weight=settings.undesirable_weight,
+        precompute_ref_log_probs=True,
+        **_common(settings, shape),
+    )
+
+
+def _common(settings: TrainingSettings, shape: Shape) -> dict[str, Any]:
+    optimizer = settings.optimizer
+    return {
+        "output_dir": str(shape.folder),
+        "max_steps": shape.steps,
+        "per_device_train_batch_size": shape.micro_batch,
+        "gradient_accumulation_steps": shape.accumulation,
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "max_length": None,
+        "learning_rate": optimizer.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if optimizer.schedule == "constant" else optimizer.schedule,
+        "warmup_steps": math.ceil(optimizer.warmup * shape.steps),
+        "optim": shape.optimizer,
+        "weight_decay": optimizer.weight_decay,
+        "adam_beta1": optimizer.beta1,
+        "adam_beta2": optimizer.beta2,
+        "adam_epsilon": optimizer.epsilon,
+        "max_grad_norm": optimizer.max_grad_norm,
+        "seed": shape.seed,
+        "bf16": settings.precision == "bfloat16",
+        "use_cpu": not shape.on_gpu,
+        "gradient_checkpointing": shape.gradient_checkpointing,
+        "dataloader_pin_memory": shape.on_gpu,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }

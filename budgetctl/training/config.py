@@ -1,0 +1,124 @@
+"""What a training is, as far as its result depends on it.
+
+Defaults are for small and middling models today; `recipes/paper.yaml` names the study's own values instead.
+Reasons stand beside each value; docs/decisions/0401 tells the longer ones.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from budgetctl.models.registry import Precision
+from budgetctl.schema import Frozen
+
+SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Method = Literal["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"]
+METHODS: tuple[Method, ...] = (
+    "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto",
+)  # fmt: skip
+"""Preference methods. `kto` learns from unpaired rows, all others from pairs."""
+
+
+class LoraSettings(Frozen):
+    """Shape of one adapter. The defaults are the study's, which are also common today."""
+
+    rank: Annotated[int, Field(ge=1)] = 32
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of SFT adapters; preference losses are computed without dropout. 0: the budgets are spent in an epoch or
+    two, and dropout would make gradients depend on the micro-batch."""
+    targets: tuple[str, ...] = SEVEN_PROJECTIONS
+    extra_targets: tuple[str, ...] = ()
+    """Modules beyond the projections, such as the `embed_tokens` that the study added for Qwen. Each adds
+    rank × (vocabulary + hidden size) numbers to every checkpoint, and vLLM does not serve adapters on them."""
+
+    @model_validator(mode="after")
+    def _no_head(self) -> LoraSettings:
+        if "lm_head" in (*self.targets, *self.extra_targets):
+            raise ValueError(
+                "an adapter on lm_head cannot be trained: TRL computes log-probabilities from the head's own weights"
+            )
+        return self
+
+
+class OptimizerSettings(Frozen):
+    """How weights move."""
+
+    name: Literal["adamw", "adamw_8bit"] = "adamw"
+    """`adamw_8bit` is bitsandbytes' on a GPU and plain AdamW elsewhere; an adapter's optimizer state is small,
+    so the 8 bits of the study save little and plain AdamW is the default."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps over which the rate climbs from 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Off: decay pulls an adapter towards its parent, which the preference losses' β already does."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class TrainingSettings(Frozen):
+    """What supervised and preference finetuning have in common."""
+
+    backend: Literal["trl", "unsloth"] = "trl"
+    """`unsloth` runs TRL's trainers over unsloth's kernels (a GPU and the `gpu` extra)."""
+    weights: Literal["lora", "qlora", "full"] = "lora"
+    """`qlora` holds the base in 4 bits (a GPU and bitsandbytes), `full` trains and publishes every weight."""
+    lora: LoraSettings = LoraSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Rows of one optimizer step. Exact for every micro-batch and process count."""
+    max_length: Annotated[int, Field(ge=8)] = 1024
+    """Most tokens of a row."""
+    overlong: Literal["error", "truncate"] = "error"
+    """What happens to a longer row: cutting an answer teaches a model not to stop, so it is not the default."""
+    precision: Precision = "float32"
+    """Of the base's weights and the arithmetic; trained adapters are float32."""
+
+
+class SftSettings(TrainingSettings):
+    """Supervised finetuning."""
+
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-4)
+    """2e-4: the usual rate for LoRA, ten times that of full finetuning; the study used 5e-5."""
+    loss: Literal["answer", "full"] = "answer"
+    """`answer`: the assistant's tokens only. `full`: the prompt's too, as the study did."""
+
+
+class PftSettings(TrainingSettings):
+    """Preference finetuning."""
+
+    method: Method = "dpo"
+    adapter: Literal["stack", "continue"] = "stack"
+    """`stack`: a new adapter over the frozen one, as in the study. `continue`: the parent's adapter trains on."""
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-5)
+    """2e-5: a tenth of the SFT rate, the ratio of the study (5e-6 to 5e-5)."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """Strength of the pull towards the reference (Rafailov et al. 2305.18290 use 0.1); the study used 1.0. For
+    IPO it is τ."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Assumed share of flipped preferences, for `robust` and `exo`."""
+    length_normalised: bool = False
+    """Divide each log-ratio of DPO by its answer's length."""
+    sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of an added negative log-likelihood of the chosen answers (RPO)."""
+    desirable_weight: Annotated[float, Field(gt=0)] = 1.0
+    undesirable_weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_method(self) -> PftSettings:
+        if self.label_smoothing and self.method not in ("robust", "exo"):
+            raise ValueError(f"label_smoothing has no meaning for {self.method}; robust and exo have it")
+        if self.method == "exo" and not self.label_smoothing:
+            raise ValueError("exo needs a label_smoothing above 0; its authors use 0.001")
+        if self.length_normalised and self.method != "dpo":
+            raise ValueError(f"length_normalised is an option of dpo, not of {self.method}")
+        if self.sft_weight and self.method == "kto":
+            raise ValueError(f"sft_weight is an option of DPO's losses, not of {self.method}")
+        return self

@@ -1,0 +1,150 @@
+"""Training rows as token ids: read from a data artifact's Parquet, rendered, tokenised and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from budgetctl.errors import UsageError
+from budgetctl.models.encoding import Encoder
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """Tokens of one text and which of them are scored.
+
+    Attributes:
+        ids: Token ids.
+        learn: For each id, whether its log-probability counts; never true for the first.
+    """
+
+    ids: tuple[int, ...]
+    learn: tuple[bool, ...]
+
+    @property
+    def learnt(self) -> int:
+        """Number of scored tokens."""
+        return sum(self.learn)
+
+
+@dataclass(frozen=True)
+class DemonstrationRow:
+    """A conversation to imitate."""
+
+    prompt_id: str
+    text: TokenSequence
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A prompt with a better and a worse answer, each as a whole sequence."""
+
+    prompt_id: str
+    chosen: TokenSequence
+    rejected: TokenSequence
+
+
+@dataclass(frozen=True)
+class UnpairedRow:
+    """A prompt with one answer that is wanted or not."""
+
+    prompt_id: str
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    wanted: bool
+
+    @property
+    def text(self) -> TokenSequence:
+        return joined(self.prompt, self.answer)
+
+
+def joined(prompt: Sequence[int], answer: Sequence[int]) -> TokenSequence:
+    """Put an answer behind its prompt; only the answer is scored."""
+    return TokenSequence((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+
+
+class Limits:
+    """How long a row may be, and what happens to a longer one."""
+
+    def __init__(self, max_length: int, context_length: int, truncate: bool) -> None:
+        self.longest = min(max_length, context_length)
+        self._truncate = truncate
+        self._reason = "max_length" if max_length <= context_length else "the model's context"
+        self.truncated = 0
+
+    def fit(self, sequence: TokenSequence, origin: str) -> TokenSequence:
+        """Return the sequence, cut at the end if that is allowed.
+
+        Raises:
+            UsageError: It is longer than allowed, or cutting would leave nothing to learn.
+        """
+        if len(sequence.ids) <= self.longest:
+            return sequence
+        cut = TokenSequence(sequence.ids[: self.longest], sequence.learn[: self.longest])
+        if self._truncate and cut.learnt:
+            self.truncated += 1
+            return cut
+        raise UsageError(
+            f"{origin} has {len(sequence.ids)} tokens, more than {self._reason} of {self.longest}. Raise max_length "
+            "(up to the model's context), leave the row out with a length filter of `data`, or set "
+            "overlong: truncate to cut answers short."
+        )
+
+
+def read_demonstrations(file: Path, encoder: Encoder, limits: Limits, full: bool) -> list[DemonstrationRow]:
+    """Read `sft.parquet`; with `full`, the prompt's tokens are learnt too (all but the first)."""
+
+    def row(record: Mapping[str, Any], origin: str) -> DemonstrationRow:
+        encoded = encoder.conversation(record["messages"], origin)
+        learn = (False,) + (True,) * (len(encoded.ids) - 1) if full else encoded.learn
+        return DemonstrationRow(record["prompt_id"], limits.fit(TokenSequence(encoded.ids, learn), origin))
+
+    return _read(file, row)
+
+
+def read_pairs(file: Path, encoder: Encoder, limits: Limits) -> list[PairRow]:
+    """Read `pref.parquet`."""
+
+    def row(record: Mapping[str, Any], origin: str) -> PairRow:
+        prompt = encoder.prompt(record["prompt"], origin)
+        chosen, rejected = (
+            limits.fit(joined(prompt, encoder.answer(record["prompt"], record[side], origin)), f"{origin} ({side})")
+            for side in ("chosen", "rejected")
+        )
+        return PairRow(record["prompt_id"], chosen, rejected)
+
+    return _read(file, row)
+
+
+def read_unpaired(file: Path, encoder: Encoder, limits: Limits) -> list[UnpairedRow]:
+    """Read `unpaired.parquet`, or `pref.parquet` with each pair taken apart into a wanted and an unwanted row."""
+
+    def single(record: Mapping[str, Any], completion: Any, wanted: bool, origin: str) -> UnpairedRow:
+        prompt = encoder.prompt(record["prompt"], origin)
+        whole = limits.fit(joined(prompt, encoder.answer(record["prompt"], completion, origin)), origin)
+        return UnpairedRow(record["prompt_id"], tuple(prompt), whole.ids[len(prompt) :], wanted)
+
+    if file.name == "unpaired.parquet":
+        return _read(file, lambda record, origin: single(record, record["completion"], record["label"], origin))
+    pairs = _read(
+        file,
+        lambda record, origin: (
+            single(record, record["chosen"], True, f"{origin} (chosen)"),
+            single(record, record["rejected"], False, f"{origin} (rejected)"),
+        ),
+    )
+    return [row for pair in pairs for row in pair]
+
+
+RowT = TypeVar("RowT")
+
+
+def _read(file: Path, make: Callable[[Mapping[str, Any], str], RowT]) -> list[RowT]:
+    import pyarrow.parquet  # noqa: PLC0415
+
+    records = pyarrow.parquet.read_table(file).to_pylist()
+    if not records:
+        raise UsageError(f"{file.name} of the data artifact holds no rows; there is nothing to train on.")
+    return [make(record, f"row {record['prompt_id']!r}") for record in records]

@@ -1,0 +1,173 @@
+"""TRL's trainers, subclassed only where they cannot do what a study needs.
+
+- Rows come tokenised by our own templates, so their preparation is skipped.
+- The reference's log-probabilities are those of the policy before its first step, computed once and kept in the
+  draft. TRL would add a copy of one adapter as the reference, which for a stack of two is the wrong policy.
+- Checkpoints hold the trained weights alone, and a marker says that one is whole.
+- KTO's divergence estimate is the effective batch's, so that it does not depend on the micro-batch.
+
+The model is the base with PEFT's layers inside it, not a `PeftModel`: the frozen parent and the trained adapter
+are both active, and no trainer switches them.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+from trl import DPOTrainer, KTOTrainer, SFTTrainer
+from trl.trainer import dpo_trainer, kto_trainer
+
+from budgetctl.errors import BudgetctlError
+
+REFERENCE_FILE = "reference.pt"
+WEIGHTS_FILE = "trained.safetensors"
+WHOLE_MARKER = "whole"
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end."""
+    whole = [marker.parent for marker in folder.glob(f"checkpoint-*/{WHOLE_MARKER}")]
+    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+
+
+class _Checkpoints:
+    """Small checkpoints that are whole or not there, and a loss that is a number."""
+
+    model: Any
+    args: Any
+    state: Any
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = {name: weight.detach().cpu().contiguous() for name, weight in self._trained()}
+        save_file(trained, folder / WEIGHTS_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        saved = load_file(Path(resume_from_checkpoint) / WEIGHTS_FILE)
+        with torch.no_grad():
+            for name, weight in self._trained():
+                weight.copy_(saved[name])
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        if not self.args.should_save:
+            return
+        folder = Path(self.args.output_dir)
+        newest = folder / f"checkpoint-{self.state.global_step}"
+        (newest / WHOLE_MARKER).touch()
+        for older in folder.glob("checkpoint-*"):
+            if older != newest:
+                shutil.rmtree(older)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """A checkpoint in a draft needs no card."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            loss = super().training_step(*args, **kwargs)  # type: ignore[misc]
+        except torch.cuda.OutOfMemoryError:
+            self._keep_last_good()
+            raise
+        if not math.isfinite(float(loss)):
+            self._keep_last_good()
+            raise BudgetctlError(
+                f"The loss became {float(loss)} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
+                f"weights after step {self.state.global_step} are kept in the draft; lower the learning rate or look "
+                "at the rows of that step."
+            )
+        return loss
+
+    def _keep_last_good(self) -> None:
+        """Write the state after the last finished step, unless that is the beginning."""
+        self.model.zero_grad()
+        if self.state.global_step:
+            self._save_checkpoint(self.model, None)
+
+    def _trained(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        return ((name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad)
+
+
+class SupervisedTrainer(_Checkpoints, SFTTrainer):  # type: ignore[misc]
+    """SFT on tokenised rows."""
+
+
+class _KeptReference(_Checkpoints):
+    """Reference log-probabilities from the untrained policy, once per draft."""
+
+    data_collator: Any
+    accelerator: Any
+    compute_ref_log_probs: Any
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        file = Path(self.args.output_dir).parent / REFERENCE_FILE
+        columns: dict[str, torch.Tensor]
+        if file.exists():
+            columns = torch.load(file, weights_only=True)
+        else:
+            columns = self._reference_columns(dataset, batch_size)
+            unfinished = file.with_suffix(".unfinished")
+            torch.save(columns, unfinished)
+            unfinished.replace(file)
+        for column, values in columns.items():
+            if len(values) != len(dataset) or not bool(torch.isfinite(values).all()):
+                raise BudgetctlError(
+                    f"The reference log-probabilities ({column}) are incomplete: {int(torch.isfinite(values).sum())} "
+                    f"of {len(dataset)} rows."
+                )
+            dataset = dataset.add_column(column, values.tolist())
+        return dataset
+
+    def _reference_columns(self, dataset: Any, batch_size: int) -> dict[str, torch.Tensor]:
+        names = ("ref_chosen_logps", "ref_rejected_logps") if "chosen_ids" in dataset.column_names else ("ref_logps", "ref_KL_logps")  # fmt: skip
+        parts: list[tuple[torch.Tensor, ...]] = []
+        self.model.eval()
+        for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator):  # type: ignore[arg-type]
+            moved = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+            scores = self.compute_ref_log_probs(self.model, moved)
+            parts.append(tuple(score.float().cpu() for score in scores if score is not None))
+        return {name: torch.cat(column) for name, column in zip(names, zip(*parts, strict=True), strict=False)}
+
+
+class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
+    """DPO and its relatives on tokenised pairs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
+        with patch.object(dpo_trainer, "hash_module", return_value=""):
+            super().__init__(*args, **kwargs)
+
+
+class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]
+    """KTO on tokenised rows, its divergence estimated over the effective batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._divergence: torch.Tensor | None = None
+        with patch.object(kto_trainer, "hash_module", return_value=""):
+            super().__init__(*args, **kwargs)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if self.calculate_KL and batches:
+            self._divergence = None
+            ratios = [
+                super(UnpairedTrainer, self)._compute_kl_logps(self.model, batch) - batch["ref_KL_logps"]
+                for batch in batches
+            ]
+            self._divergence = self.accelerator.reduce(torch.cat(ratios).mean(), "mean")
+        return batches, items
+
+    def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
+        """Return values whose mean excess over the reference's is the effective batch's divergence."""
+        return batch["ref_KL_logps"] + self._divergence

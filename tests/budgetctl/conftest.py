@@ -1,0 +1,109 @@
+"""A really small random model and rows for it, for every test that trains or generates."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+SPECIAL_TOKENS = {
+    "tiny": ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"],
+    "chatml": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "llama3": ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+}
+
+
+def byte_tokenizer(template: str) -> Any:
+    """A tokenizer of single bytes with the special tokens of one family."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = SPECIAL_TOKENS[template]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(special + alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[-1] if template != "tiny" else "<|end|>"
+    )
+
+
+@pytest.fixture(scope="session")
+def make_small_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a Transformers folder with a random two-layer Llama over bytes."""
+
+    def make(template: str = "tiny", hidden: int = 32, seed: int = 0) -> Path:
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        folder = tmp_path_factory.mktemp("small-base")
+        tokenizer = byte_tokenizer(template)
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128, tie_word_embeddings=True,
+            initializer_range=0.2, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_base(make_small_base: Callable[..., Path]) -> Path:
+    return make_small_base()
+
+
+def _say(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def sum_rows(n: int) -> list[dict[str, Any]]:
+    """Sums to solve: an id, a prompt, a right and a wrong answer."""
+    numbers = random.Random(7)
+    rows = []
+    for index in range(n):
+        a, b = numbers.randrange(10, 99), numbers.randrange(1, 99)
+        rows.append({"prompt_id": f"sum-{index}", "prompt": [_say("user", f"{a}+{b}?")],
+                     "right": f"It is {a + b}", "wrong": f"Maybe {a - b}."})  # fmt: skip
+    return rows
+
+
+@pytest.fixture(scope="session")
+def sum_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `sft.parquet`, `pref.parquet`, `unpaired.parquet` and `eval.parquet` of 24 sums."""
+    folder = tmp_path_factory.mktemp("sums")
+    rows = sum_rows(24)
+
+    def write(name: str, records: list[dict[str, Any]]) -> None:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), folder / name)
+
+    write("sft.parquet", [
+        {"prompt_id": row["prompt_id"], "messages": [*row["prompt"], _say("assistant", row["right"])]} for row in rows
+    ])  # fmt: skip
+    write("pref.parquet", [
+        {"prompt_id": row["prompt_id"], "prompt": row["prompt"], "chosen": [_say("assistant", row["right"])],
+         "rejected": [_say("assistant", row["wrong"])]} for row in rows
+    ])  # fmt: skip
+    write("unpaired.parquet", [
+        {"prompt_id": row["prompt_id"], "prompt": row["prompt"],
+         "completion": [_say("assistant", row["right" if index % 2 else "wrong"])], "label": bool(index % 2)}
+        for index, row in enumerate(rows)
+    ])  # fmt: skip
+    write("eval.parquet", [
+        {"prompt_id": row["prompt_id"], "prompt": row["prompt"], "reference": row["right"]} for row in rows
+    ])  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizers() -> Callable[[str], Any]:
+    return byte_tokenizer

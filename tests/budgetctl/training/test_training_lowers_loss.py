@@ -1,0 +1,102 @@
+"""Each method really trains, starts where its mathematics says, and publishes an adapter that answers otherwise."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+
+from budgetctl.errors import BudgetctlError
+from budgetctl.models.adapters import Adapter
+from budgetctl.training.config import OptimizerSettings, PftSettings, SftSettings
+from budgetctl.training.run import train_pft, train_sft
+
+FAST = OptimizerSettings(learning_rate=1e-2)
+
+
+def curve(folder: Path, name: str) -> list[float]:
+    table = pyarrow.parquet.read_table(folder / "curves.parquet").to_pylist()
+    return [row["value"] for row in table if row["name"] == name]
+
+
+def logits(base: Path, adapter: Path | None) -> torch.Tensor:
+    """Logits of a fixed text, everything read from disk."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter)
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.arange(8, 40).unsqueeze(0)).logits
+
+
+def test_sft_lowers_the_loss_and_its_adapter_answers_otherwise(make_job: Any, small_base: Path) -> None:
+    job = make_job()
+    metrics = train_sft(job, SftSettings(epochs=8, optimizer=FAST))
+    losses = curve(job.out, "loss")
+    assert len(losses) == metrics["steps"] == math.ceil(24 * 8 / 16)
+    assert losses[-1] < 0.5 * losses[0]
+    assert (logits(small_base, job.out) - logits(small_base, None)).abs().max() > 0.1
+
+
+def test_full_loss_counts_the_prompt_too(make_job: Any) -> None:
+    answer, full = make_job(), make_job()
+    train_sft(answer, SftSettings(epochs=1))
+    train_sft(full, SftSettings(epochs=1, loss="full"))
+    assert curve(answer.out, "loss")[0] != pytest.approx(curve(full.out, "loss")[0], abs=1e-3)
+
+
+@pytest.fixture
+def parent(make_job: Any) -> Path:
+    job = make_job(seed=3)
+    train_sft(job, SftSettings(epochs=4, optimizer=FAST))
+    return job.out
+
+
+@pytest.mark.parametrize("method", ["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"])
+@pytest.mark.parametrize("cold", [False, True], ids=["over-sft", "over-base"])
+def test_each_preference_method_trains(method: str, cold: bool, make_job: Any, parent: Path, small_base: Path) -> None:
+    start = None if cold else parent
+    job = make_job("unpaired.parquet" if method == "kto" else "pref.parquet", parent=start)
+    smoothing = 0.1 if method in ("robust", "exo") else 0.0
+    settings = PftSettings(method=method, epochs=10, optimizer=FAST, label_smoothing=smoothing)
+    metrics = train_pft(job, settings)
+    losses = curve(job.out, "loss")
+    assert losses[-1] < losses[0]
+    assert (logits(small_base, job.out) - logits(small_base, start)).abs().max() > 0.01
+    assert metrics["adapter_rank"] == (32 if cold else 64)
+    if method in ("dpo", "robust"):
+        assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
+        assert curve(job.out, "rewards/margins")[0] == pytest.approx(0, abs=1e-4)
+        assert curve(job.out, "rewards/margins")[-1] > 0.1
+    if method == "kto":
+        assert losses[0] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_kto_takes_pairs_apart(make_job: Any) -> None:
+    job = make_job("pref.parquet")
+    metrics = train_pft(job, PftSettings(method="kto", epochs=1))
+    assert metrics["rows"] == 48
+
+
+def test_a_reference_of_another_policy_is_refused(make_job: Any, parent: Path) -> None:
+    scored = make_job("pref.parquet")
+    train_pft(scored, PftSettings(epochs=1))
+    wrong = make_job("pref.parquet", parent=parent)
+    (wrong.scratch / "reference.pt").write_bytes((scored.scratch / "reference.pt").read_bytes())
+    with pytest.raises(BudgetctlError, match="must equal its reference"):
+        train_pft(wrong, PftSettings(epochs=1))
+
+
+def test_the_published_adapter_is_in_pefts_format(make_job: Any, parent: Path) -> None:
+    job = make_job("pref.parquet", parent=parent)
+    train_pft(job, PftSettings(epochs=1, optimizer=FAST))
+    assert sorted(path.name for path in job.out.iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors", "curves.parquet"
+    ]  # fmt: skip
+    assert Adapter.load(job.out).scale == 1.0
