@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from budgetctl.cli import base, data, eval, gen, pft, plan, report, run, sft, store, worker
+from budgetctl.cli import (
+    base,
+    data,
+    eval,
+    gen,
+    init,
+    pft,
+    plan,
+    remotes,
+    report,
+    run,
+    sft,
+    space,
+    store,
+    worker,
+)
 
 app = typer.Typer(
     name="budgetctl",
@@ -41,6 +56,7 @@ def root(
 
 STUDY, STAGE, STORE = "Studies", "Stages", "Store"
 
+app.command("init", rich_help_panel=STUDY)(init.init)
 app.command("run", rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
 app.command("report", rich_help_panel=STUDY)(report.report)
@@ -51,4 +67,22 @@ app.command("sft", rich_help_panel=STAGE)(sft.sft)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)
 app.command("eval", rich_help_panel=STAGE)(eval.evaluate)
-app.add_typer(store.app, name="store", rich_help_panel=STORE)
+
+artifacts = typer.Typer(
+    help="Look after the artifacts: list, show, check, collect, share.", no_args_is_help=True
+)
+app.add_typer(artifacts, name="store", rich_help_panel=STORE)
+artifacts.command("ls")(store.list_artifacts)
+artifacts.command("show")(store.show)
+artifacts.command("diff")(store.diff)
+artifacts.command("leases")(store.leases)
+artifacts.command("verify")(store.verify)
+artifacts.command("repair")(store.repair)
+artifacts.command("reindex")(store.reindex)
+artifacts.command("gc")(space.gc)
+artifacts.command("demote")(space.demote)
+artifacts.command("pin")(space.pin)
+artifacts.command("unpin")(space.unpin)
+artifacts.command("push")(remotes.push)
+artifacts.command("pull")(remotes.pull)
+artifacts.command("sync")(remotes.sync)

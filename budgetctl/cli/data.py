@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from budgetctl.cli.common import OfflineOption, SetOption, StealOption, StoreOption, open_store, run_stage, settings_from
+from budgetctl.cli.common import (
+    OfflineOption,
+    SetOption,
+    StealOption,
+    StoreOption,
+    open_store,
+    run_stage,
+    settings_from,
+)
 
 
 def data(
@@ -17,17 +25,24 @@ def data(
         typer.Option(help="Demonstrations, pairs, single judged answers, or evaluation prompts."),
     ] = "sft",
     size: Annotated[
-        int | None, typer.Option(min=1, help="Rows (pairs for unpaired); evaluation takes all by default.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Rows (pairs for unpaired); evaluation takes all by default.", show_default=False
+        ),
     ] = None,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Which evaluation rows.")] = "test",
     seed: Annotated[int, typer.Option(help="Of the ranking that decides which rows a budget buys.")] = 0,
     path: Annotated[
-        Path | None, typer.Option(help="Where the task's files lie, for tasks read from files.", show_default=False)
+        Path | None,
+        typer.Option(help="Where the task's files lie, for tasks read from files.", show_default=False),
     ] = None,
     overlap: Annotated[
-        Literal["shared", "disjoint"], typer.Option(help="disjoint: pairs keep apart from the SFT rows of the same seed.")
+        Literal["shared", "disjoint"],
+        typer.Option(help="disjoint: pairs keep apart from the SFT rows of the same seed."),
     ] = "shared",
-    n_sft: Annotated[int, typer.Option(min=0, help="With --overlap disjoint: SFT rows to keep apart from.")] = 0,
+    n_sft: Annotated[
+        int, typer.Option(min=0, help="With --overlap disjoint: SFT rows to keep apart from.")
+    ] = 0,
     system_prompt: Annotated[
         str | None, typer.Option(help="Instead of the task's own system prompt.", show_default=False)
     ] = None,

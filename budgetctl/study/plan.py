@@ -50,10 +50,7 @@ class Plan:
                 {"name": c.name, "axes": dict(c.axes), "stages": dict(c.stages), "result": c.result}
                 for c in self.cells
             ],
-            "stages": [
-                {"key": key, **payload.document()}
-                for key, payload in self.stages.items()
-            ],
+            "stages": [{"key": key, **payload.document()} for key, payload in self.stages.items()],
             "sources": dict(self.sources),
             "roots": sorted({cell.result for cell in self.cells}),
         }

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
+from budgetctl.slurm.settings import SlurmSettings
 from budgetctl.study.budget import Prices, exact
 
 
@@ -32,6 +33,9 @@ class Cost(Frozen):
     sft: float = Field(default=1.0, gt=0)
     pft: float = Field(default=1.0, gt=0)
     currency: str = "examples"
+    gpu_hour: float | None = Field(default=None, gt=0)
+    """What an hour of one GPU costs, in `gpu_currency`; None leaves money for computing out of estimates."""
+    gpu_currency: str = "$"
 
 
 class DataSettings(Frozen):
@@ -55,25 +59,6 @@ class EvalSettings(Frozen):
     """Number of prompts; None takes the whole split."""
     decoding: str = "greedy"
     max_new_tokens: int | None = Field(default=None, gt=0)
-
-
-class SlurmSettings(Frozen):
-    """Lines of the batch script; see `budgetctl plan --emit slurm`."""
-
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    time: str | None = None
-    gpus: str | None = None
-    cpus: int | None = Field(default=None, gt=0)
-    mem: str | None = None
-    constraint: str | None = None
-    workers: int = Field(default=1, gt=0)
-    """Number of identical workers (array tasks)."""
-    at_once: int | None = Field(default=None, gt=0)
-    """How many of them may run at the same time."""
-    setup: tuple[str, ...] = ()
-    """Shell lines before the worker starts: modules, environments."""
 
 
 class Recipe(Frozen):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
 from budgetctl.study.plan import Plan
-from store import Store
+from store import AttemptRecord, Store
 
 MAX_FAILURES = 2
 """Failed attempts after which a stage is given up and its descendants are blocked."""
+MAX_DEATHS = 5
+"""Attempts without an end (their worker was killed) after which a stage is given up."""
 
 
 class StageState(StrEnum):
@@ -52,25 +54,42 @@ def missing_of(plan: Plan, store: Store, known: Set[str] = frozenset()) -> set[s
     return {key for key, there in store.many_has(set(plan.stages) - known).items() if not there}
 
 
-def given_up(store: Store, keys: Iterable[str], max_failures: int, forgive_before: str = "") -> dict[str, str]:
+def reason_to_give_up(
+    attempts: Sequence[AttemptRecord], max_failures: int, forgive_before: str = ""
+) -> str | None:
+    """Why a stage should not be tried again; None if it should.
+
+    A stage in which workers die without a word (out of memory, a crash of a library) must not take every worker
+    of a study with it, so deaths count too. They may also be a node's fault, so more of them are allowed.
+
+    Args:
+        attempts: All attempts at a stage that nobody works on now, oldest first.
+        max_failures: How many failures are too many.
+        forgive_before: ISO time (UTC); attempts that started before it do not count.
+    """
+    counted = [attempt for attempt in attempts if attempt.started >= forgive_before]
+    failures = [attempt for attempt in counted if attempt.outcome == "failed"]
+    if len(failures) >= max_failures:
+        return failures[-1].reason
+    deaths = [attempt for attempt in counted if not attempt.outcome]
+    if len(deaths) >= MAX_DEATHS:
+        return f"{len(deaths)} workers died in it without a word, the last was {deaths[-1].holder.describe()}"
+    return None
+
+
+def given_up(
+    store: Store, keys: Iterable[str], max_failures: int, forgive_before: str = ""
+) -> dict[str, str]:
     """Key → last error of every stage that has failed too often.
 
     Args:
         store: Where attempts are recorded.
-        keys: Stages that are not published.
+        keys: Stages that are not published and that nobody works on.
         max_failures: How many failures are too many.
-        forgive_before: ISO time (UTC); failures of attempts that started before it do not count.
+        forgive_before: ISO time (UTC); attempts that started before it do not count.
     """
-    found = {}
-    for key in keys:
-        failures = [
-            attempt
-            for attempt in store.attempts(key)
-            if attempt.outcome == "failed" and attempt.started >= forgive_before
-        ]
-        if len(failures) >= max_failures:
-            found[key] = failures[-1].reason
-    return found
+    judged = {key: reason_to_give_up(store.attempts(key), max_failures, forgive_before) for key in keys}
+    return {key: reason for key, reason in judged.items() if reason is not None}
 
 
 def holders_of(store: Store, keys: set[str]) -> dict[str, str]:
@@ -82,7 +101,9 @@ def holders_of(store: Store, keys: set[str]) -> dict[str, str]:
     }
 
 
-def state_of(plan: Plan, store: Store, max_failures: int = MAX_FAILURES, forgive_before: str = "") -> PlanState:
+def state_of(
+    plan: Plan, store: Store, max_failures: int = MAX_FAILURES, forgive_before: str = ""
+) -> PlanState:
     """Look at the store once and say where every stage of the plan stands."""
     missing = missing_of(plan, store)
     holders = holders_of(store, missing)

@@ -120,7 +120,9 @@ class Worker:
             except CorruptArtifact as error:
                 self._set_aside_corrupt(payload, error)
                 return True
-            except Exception as error:  # one stage must not take the others down; its attempt records the reason
+            except (
+                Exception
+            ) as error:  # one stage must not take the others down; its attempt records the reason
                 self._reporter.say(f"{payload.stage} {key[:12]} failed: {type(error).__name__}: {error}")
                 self._keep.clear()
                 return True

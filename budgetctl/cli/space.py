@@ -1,0 +1,84 @@
+"""`budgetctl store gc | demote | pin | unpin`: what stays and what goes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from budgetctl.cli.common import StoreOption, open_store
+from budgetctl.cli.store import human_size, resolve_all
+
+if TYPE_CHECKING:
+    from store.collect import Collection
+
+DAY_S = 86_400.0
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
+
+
+def gc(
+    grace_days: Annotated[
+        float, typer.Option("--grace", min=0, help="Days for which nothing is touched.")
+    ] = 7.0,
+    dry_run: DryRun = False,
+    store: StoreOption = None,
+) -> None:
+    """Remove what no plan and no pin leads to, once it is older than the grace period.
+
+    Example: budgetctl store gc --dry-run
+    """
+    from store.collect import collect  # noqa: PLC0415
+
+    opened = open_store(store, create=False)
+    _tell(collect(opened.layout, opened.roots(), grace_days * DAY_S, dry_run), dry_run)
+
+
+def demote(
+    keys: Annotated[list[str], typer.Argument(help="Keys or unique prefixes.")],
+    files: Annotated[
+        list[str], typer.Option("--files", help="Name patterns of the files to drop; repeatable.")
+    ],
+    dry_run: DryRun = False,
+    store: StoreOption = None,
+) -> None:
+    """Drop files of artifacts whose record stays; `store pull` brings them back from a remote.
+
+    Example: budgetctl store demote 3f9a --files 'generations.parquet'
+    """
+    from store.collect import demote as drop  # noqa: PLC0415
+
+    opened = open_store(store, create=False)
+    _tell(drop(opened.layout, resolve_all(opened, keys), {"*": files}, dry_run), dry_run)
+
+
+def pin(
+    name: Annotated[str, typer.Argument(help="A name for what is kept.")],
+    keys: Annotated[list[str], typer.Argument(help="Keys or unique prefixes.")],
+    store: StoreOption = None,
+) -> None:
+    """Keep artifacts and all they come from, whatever is collected.
+
+    Example: budgetctl store pin best 3f9a
+    """
+    opened = open_store(store, create=False)
+    opened.pin(name, resolve_all(opened, keys))
+
+
+def unpin(name: Annotated[str, typer.Argument(help="A pin's name.")], store: StoreOption = None) -> None:
+    """Remove a pin.
+
+    Example: budgetctl store unpin best
+    """
+    open_store(store, create=False).unpin(name)
+
+
+def _tell(collection: Collection, dry_run: bool) -> None:
+    for item in collection.items:
+        print(
+            f"{item.name[:12]}  {item.stage or item.kind:<8}  {human_size(item.bytes):>9}  {item.age / DAY_S:.1f} days old"
+        )
+    for stage, (count, size) in collection.by_stage().items():
+        print(f"{stage}: {count}, {human_size(size)}", file=sys.stderr)
+    print(f"{human_size(collection.freed)} {'would be ' if dry_run else ''}freed", file=sys.stderr)
