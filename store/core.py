@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.aliases import read_alias
+from store.aliases import migrate, read_alias
 from store.artifact import Artifact, open_artifact
 from store.attempt import Attempt, AttemptRecord, read_attempt
 from store.draft import Draft, open_draft
@@ -221,6 +221,15 @@ class Store:
         """Move a broken artifact out of the way, so that it is computed again."""
         self._need_writable()
         return quarantine_artifact(self.layout, key, reason)
+
+    def migrate(self, rekey: Callable[[Payload], Payload]) -> dict[str, str]:
+        """Keep every artifact reachable after a change of the key recipe; returns new keys by old ones.
+
+        Args:
+            rekey: Writes an old payload as the new recipe would; its parents are translated already.
+        """
+        self._need_writable()
+        return migrate(self.layout, self.artifacts(), rekey)
 
     # Roots
 

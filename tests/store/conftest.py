@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from storekit import QUICK, Publish
 
-from store import Artifact, LeasePace, Payload, Store
-
-QUICK = LeasePace(beat=0.05, patience=0.6)
-Publish = Callable[..., Artifact]
+from store import Artifact, Payload, Store
 
 
 @pytest.fixture

@@ -19,13 +19,12 @@ from store.errors import UnencodableValue, UsageError
 
 GOLDEN = Path(__file__).parent / "golden_keys.json"
 
+TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(
-        st.characters(exclude_categories=("Cs",))
-    ),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), inner),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 def golden_rows() -> list[dict[str, Any]]:
@@ -59,7 +58,7 @@ def test_encoding_is_json_and_survives_a_round_trip(value: Any) -> None:
     assert encode(decoded) == encode(value)
 
 
-@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), st.integers()), st.randoms())
+@given(st.dictionaries(TEXT, st.integers()), st.randoms())
 def test_order_of_fields_does_not_count(fields: dict[str, int], random: Any) -> None:
     names = list(fields)
     random.shuffle(names)
