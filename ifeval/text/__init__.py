@@ -1,0 +1,1 @@
+"""Counting and recognising in plain text: words, sentences, capital words, languages."""
