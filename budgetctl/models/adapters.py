@@ -131,10 +131,14 @@ def check_fits(adapter: Adapter, model: PreTrainedModel, what: str) -> None:
         module = modules.get(path)
         weight = getattr(module, "weight", None)
         if weight is None:
-            raise UsageError(f"{what} adapts '{path}', which this base model has not. It belongs to another base.")
+            raise UsageError(
+                f"{what} adapts '{path}', which this base model has not. It belongs to another base."
+            )
         if ".lora_embedding" in name or getattr(module, "quant_state", None) is not None:
             continue
-        size, of = (tensor.shape[1], weight.shape[1]) if _is_down(name) else (tensor.shape[0], weight.shape[0])
+        size, of = (
+            (tensor.shape[1], weight.shape[1]) if _is_down(name) else (tensor.shape[0], weight.shape[0])
+        )
         if size != of and weight.dim() == 2 and not hasattr(weight, "quant_state"):
             raise UsageError(
                 f"{what} was made for a base whose '{path}' has size {size}; here it is {of}. "

@@ -59,10 +59,14 @@ class Encoder:
         self._refuse_special_text(messages, origin)
         return self._ids(self.template.render(messages, generation_prompt=True))
 
-    def answer(self, prompt: Sequence[Message], answer: Sequence[Message], origin: str = "answer") -> list[int]:
+    def answer(
+        self, prompt: Sequence[Message], answer: Sequence[Message], origin: str = "answer"
+    ) -> list[int]:
         """Return the ids of the assistant's turn that follows `prompt`, up to and with the end-of-turn token."""
         if len(answer) != 1 or answer[0]["role"] != "assistant":
-            raise UsageError(f"{origin}: an answer must be exactly one assistant turn, not {len(answer)} turns.")
+            raise UsageError(
+                f"{origin}: an answer must be exactly one assistant turn, not {len(answer)} turns."
+            )
         self._refuse_special_text(answer, origin)
         opened = self.template.render(prompt, generation_prompt=True)
         return self._answer_ids(opened, self.template.render([*prompt, *answer]), origin)

@@ -43,7 +43,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"Device '{name}' was asked for, but torch sees no GPU here. Use --device cpu or auto.")
+        raise UsageError(
+            f"Device '{name}' was asked for, but torch sees no GPU here. Use --device cpu or auto."
+        )
     return device
 
 
@@ -54,8 +56,10 @@ def load_base(folder: Path, device: torch.device, precision: Precision) -> Loade
         BudgetctlError: The folder does not hold a causal language model that Transformers can read.
     """
     import torch  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
+    transformers.logging.disable_progress_bar()  # stages have bars of their own
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True

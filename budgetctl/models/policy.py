@@ -38,9 +38,15 @@ class LoraPolicy:
         """
         import torch  # noqa: PLC0415
 
-        ups = [tensor for name, tensor in self.weights.items() if ".lora_B" in name or ".lora_embedding_B" in name]
+        ups = [
+            tensor
+            for name, tensor in self.weights.items()
+            if ".lora_B" in name or ".lora_embedding_B" in name
+        ]
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.weights.values()):
-            raise BudgetctlError("The trained adapter holds values that are not numbers; lower the learning rate.")
+            raise BudgetctlError(
+                "The trained adapter holds values that are not numbers; lower the learning rate."
+            )
         if not any(bool(tensor.any()) for tensor in ups):
             raise BudgetctlError("The trained adapter is all zeros: no training step moved it.")
         trained = Adapter(self.config, {name: tensor.detach().cpu() for name, tensor in self.weights.items()})

@@ -9,7 +9,9 @@ from budgetctl.stages.stage import StageContext
 from budgetctl.training.run import TrainingJob
 
 
-def job_of(context: StageContext, template: Template, seed: int, parent: Path | None, data: Path) -> TrainingJob:
+def job_of(
+    context: StageContext, template: Template, seed: int, parent: Path | None, data: Path
+) -> TrainingJob:
     """Say where a training's files lie and how it is run."""
     execution = context.execution
     return TrainingJob(

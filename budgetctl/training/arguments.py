@@ -85,7 +85,9 @@ def _common(settings: TrainingSettings, shape: Shape) -> dict[str, Any]:
         "remove_unused_columns": False,
         "max_length": None,
         "learning_rate": optimizer.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup" if optimizer.schedule == "constant" else optimizer.schedule,
+        "lr_scheduler_type": "constant_with_warmup"
+        if optimizer.schedule == "constant"
+        else optimizer.schedule,
         "warmup_steps": math.ceil(optimizer.warmup * shape.steps),
         "optim": shape.optimizer,
         "weight_decay": optimizer.weight_decay,

@@ -15,7 +15,9 @@ from budgetctl.schema import Frozen
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-Method = Literal["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"]
+Method = Literal[
+    "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"
+]
 METHODS: tuple[Method, ...] = (
     "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto",
 )  # fmt: skip

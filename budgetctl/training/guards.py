@@ -15,7 +15,9 @@ SAMPLES = 3
 REWARDS = ("rewards/chosen", "rewards/rejected", "rewards/margins")
 
 
-def check_samples(sequences: Sequence[tuple[str, TokenSequence]], encoder: Encoder, answers_only: bool = True) -> None:
+def check_samples(
+    sequences: Sequence[tuple[str, TokenSequence]], encoder: Encoder, answers_only: bool = True
+) -> None:
     """Check the first rendered rows: one BOS in front, and a learnt answer that ends with its one end token.
 
     Raises:

@@ -19,7 +19,9 @@ def first_micro_batch(batch_size: int, longest: int, on_gpu: bool, asked: int | 
         least: The method's own minimum.
     """
     limit = asked or max(1, (GPU_TOKENS if on_gpu else CPU_TOKENS) // max(1, longest))
-    return max(rows for rows in range(1, batch_size + 1) if batch_size % rows == 0 and rows <= max(limit, least))
+    return max(
+        rows for rows in range(1, batch_size + 1) if batch_size % rows == 0 and rows <= max(limit, least)
+    )
 
 
 def smaller(batch_size: int, rows: int, least: int = 1) -> int | None:

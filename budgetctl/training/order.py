@@ -41,5 +41,7 @@ class RowOrder:
     def stream(self) -> list[int]:
         """Return the row index of every example in order."""
         passes = math.ceil(self.examples / self.rows)
-        shuffles = [np.random.default_rng([self.seed, epoch]).permutation(self.rows) for epoch in range(passes)]
+        shuffles = [
+            np.random.default_rng([self.seed, epoch]).permutation(self.rows) for epoch in range(passes)
+        ]
         return [int(index) for index in np.concatenate(shuffles)[: self.examples]]

@@ -110,7 +110,9 @@ def read_pairs(file: Path, encoder: Encoder, limits: Limits) -> list[PairRow]:
     def row(record: Mapping[str, Any], origin: str) -> PairRow:
         prompt = encoder.prompt(record["prompt"], origin)
         chosen, rejected = (
-            limits.fit(joined(prompt, encoder.answer(record["prompt"], record[side], origin)), f"{origin} ({side})")
+            limits.fit(
+                joined(prompt, encoder.answer(record["prompt"], record[side], origin)), f"{origin} ({side})"
+            )
             for side in ("chosen", "rejected")
         )
         return PairRow(record["prompt_id"], chosen, rejected)
@@ -127,7 +129,9 @@ def read_unpaired(file: Path, encoder: Encoder, limits: Limits) -> list[Unpaired
         return UnpairedRow(record["prompt_id"], tuple(prompt), whole.ids[len(prompt) :], wanted)
 
     if file.name == "unpaired.parquet":
-        return _read(file, lambda record, origin: single(record, record["completion"], record["label"], origin))
+        return _read(
+            file, lambda record, origin: single(record, record["completion"], record["label"], origin)
+        )
     pairs = _read(
         file,
         lambda record, origin: (

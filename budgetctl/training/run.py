@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,9 @@ def train_pft(job: TrainingJob, settings: PftSettings) -> dict[str, Metric]:
     if settings.method == "kto":
         return bench.train(_kto_method(bench, job, settings, check))
     rows = training_rows.read_pairs(job.data, bench.encoder, bench.limits)
-    check_samples([(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], bench.encoder)
+    check_samples(
+        [(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], bench.encoder
+    )
     return bench.train(
         _Method(
             title=settings.method,
@@ -158,7 +159,9 @@ def train_pft(job: TrainingJob, settings: PftSettings) -> dict[str, Metric]:
 
 def _kto_method(bench: _Bench, job: TrainingJob, settings: PftSettings, check: FirstStepCheck) -> _Method:
     if settings.batch_size < KTO_LEAST:
-        raise UsageError("kto needs a batch_size of at least 2: it pairs each prompt with another row's answer.")
+        raise UsageError(
+            "kto needs a batch_size of at least 2: it pairs each prompt with another row's answer."
+        )
     rows = training_rows.read_unpaired(job.data, bench.encoder, bench.limits)
     check_samples([(row.prompt_id, row.text) for row in rows[:3]], bench.encoder)
     return _Method(
@@ -193,7 +196,9 @@ class _Bench:
     def train(self, method: _Method) -> dict[str, Metric]:
         """Train with the first micro-batch that fits, and publish."""
         size, on_gpu = self._settings.batch_size, self._device.type == "cuda"
-        rows: int | None = first_micro_batch(size, method.longest, on_gpu, self._job.micro_batch, method.least)
+        rows: int | None = first_micro_batch(
+            size, method.longest, on_gpu, self._job.micro_batch, method.least
+        )
         recompute = False
         while True:
             try:

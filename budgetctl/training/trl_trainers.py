@@ -137,7 +137,9 @@ class _KeptReference(_Checkpoints):
             moved = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
             scores = self.compute_ref_log_probs(self.model, moved)
             parts.append(tuple(score.float().cpu() for score in scores if score is not None))
-        return {name: torch.cat(column) for name, column in zip(names, zip(*parts, strict=True), strict=False)}
+        return {
+            name: torch.cat(column) for name, column in zip(names, zip(*parts, strict=True), strict=False)
+        }
 
 
 class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]

@@ -43,7 +43,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             self._saved_at = time.monotonic()
 
     def on_log(
-        self, args: Any, state: TrainerState, control: TrainerControl, logs: Mapping[str, float] | None = None, **_: Any
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: Any,
     ) -> None:
         """Show a step's figures, and judge the first one's."""
         if not logs or "loss" not in logs:

@@ -14,7 +14,13 @@ import pytest
 SPECIAL_TOKENS = {
     "tiny": ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"],
     "chatml": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-    "llama3": ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    "llama3": [
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eot_id|>",
+    ],
 }
 
 
@@ -25,12 +31,16 @@ def byte_tokenizer(template: str) -> Any:
 
     special = SPECIAL_TOKENS[template]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(special + alphabet)}, merges=[]))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={token: index for index, token in enumerate(special + alphabet)}, merges=[])
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(special)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[-1] if template != "tiny" else "<|end|>"
+        tokenizer_object=tokenizer,
+        pad_token=special[0],
+        eos_token=special[-1] if template != "tiny" else "<|end|>",
     )
 
 

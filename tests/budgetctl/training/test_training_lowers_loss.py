@@ -58,9 +58,13 @@ def parent(make_job: Any) -> Path:
     return job.out
 
 
-@pytest.mark.parametrize("method", ["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"])
+@pytest.mark.parametrize(
+    "method", ["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"]
+)
 @pytest.mark.parametrize("cold", [False, True], ids=["over-sft", "over-base"])
-def test_each_preference_method_trains(method: str, cold: bool, make_job: Any, parent: Path, small_base: Path) -> None:
+def test_each_preference_method_trains(
+    method: str, cold: bool, make_job: Any, parent: Path, small_base: Path
+) -> None:
     start = None if cold else parent
     job = make_job("unpaired.parquet" if method == "kto" else "pref.parquet", parent=start)
     smoothing = 0.1 if method in ("robust", "exo") else 0.0

@@ -1,0 +1,63 @@
+"""Finished answers on disk while a generation runs, so that a killed one continues where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from budgetctl.engines.protocol import Answer
+
+SCHEMA = pyarrow.schema([
+    ("prompt_id", pyarrow.string()),
+    ("sample", pyarrow.int32()),
+    ("text", pyarrow.string()),
+    ("token_ids", pyarrow.list_(pyarrow.int32())),
+    ("finish_reason", pyarrow.string()),
+    ("logprob", pyarrow.float64()),
+])  # fmt: skip
+"""Columns of `generations.parquet`."""
+
+
+class AnswerParts:
+    """Numbered Parquet files in a folder, each written whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def done(self) -> frozenset[tuple[str, int]]:
+        """Return (prompt, sample) of every answer that is there."""
+        return frozenset((record["prompt_id"], record["sample"]) for record in self.records())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return every answer as a row of the schema."""
+        return [
+            record for path in sorted(self._folder.glob("part-*.parquet"))
+            for record in pyarrow.parquet.read_table(path).to_pylist()
+        ]  # fmt: skip
+
+    def add(self, answers: Sequence[Answer], texts: Sequence[str]) -> None:
+        """Write one more part."""
+        records = [
+            {
+                "prompt_id": answer.prompt_id, "sample": answer.sample, "text": text,
+                "token_ids": list(answer.token_ids), "finish_reason": answer.finish_reason, "logprob": answer.logprob,
+            }
+            for answer, text in zip(answers, texts, strict=True)
+        ]  # fmt: skip
+        number = sum(1 for _ in self._folder.glob("part-*.parquet"))
+        target = self._folder / f"part-{number:06d}.parquet"
+        unfinished = target.with_suffix(".unfinished")
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, schema=SCHEMA), unfinished)
+        unfinished.replace(target)
+
+    def write(self, file: Path, prompt_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Write all answers to one file, in the prompts' order and by sample, and return them."""
+        place = {prompt_id: index for index, prompt_id in enumerate(prompt_ids)}
+        records = sorted(self.records(), key=lambda record: (place[record["prompt_id"]], record["sample"]))
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, schema=SCHEMA), file)
+        return records
