@@ -171,6 +171,11 @@ class Lease:
             record = read_lease(self.path)
         return record is not None and record.token == self._token
 
+    @property
+    def lost(self) -> bool:
+        """Whether the heartbeat has seen that the lease is gone; cheap to ask, a beat late at most."""
+        return self._lost
+
     def check(self) -> None:
         """Make sure that the lease is still held.
 
