@@ -29,6 +29,15 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+@cache
+def code_revision() -> str:
+    """Git commit of the running code, with `+changes` if files differ from it; empty outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return ""
+    return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
 def _gpu() -> str | None:
     torch = sys.modules.get("torch")  # only a stage that computed has loaded it
     if torch is None or not torch.cuda.is_available():

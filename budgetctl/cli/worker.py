@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +26,22 @@ def worker(
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
     offline: OfflineOption = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between a training's checkpoints.")
+    ] = 600.0,
     max_failures: Annotated[int, typer.Option(min=1, help="Failures after which a stage is given up.")] = 2,
     forgive_before: Annotated[
         str, typer.Option(help="ISO time before which failures do not count.", hidden=True)
     ] = "",
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            envvar="BUDGETCTL_DEADLINE",
+            help="When to be done, in seconds since 1970: no stage is started that would be cut off.",
+            show_default=False,
+        ),
+    ] = None,
+    planned_with: Annotated[str, typer.Option(help="Code revision that made the plan.", hidden=True)] = "",
 ) -> None:
     """Claim, run and publish stages of a plan until none remains; start as many as you like, anywhere.
 
@@ -35,28 +49,58 @@ def worker(
 
     Example: budgetctl worker --plan 3f9a
     """
+    import time  # noqa: PLC0415
+
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.errors import InterruptedRunError  # noqa: PLC0415
+    from budgetctl.provenance import code_revision  # noqa: PLC0415
     from budgetctl.signals import stop_on_signals  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
+    from budgetctl.study.board import StoreState  # noqa: PLC0415
+    from budgetctl.study.deadline import TimeLimit  # noqa: PLC0415
     from budgetctl.study.plan import Plan  # noqa: PLC0415
+    from budgetctl.study.running import StageRunner  # noqa: PLC0415
     from budgetctl.study.worker import RetryPolicy, Worker  # noqa: PLC0415
 
-    opened = open_store(store, create=False)
-    plan = Plan.from_document(opened.load_plan(plan_id))
-    execution = Execution(
-        device=device,
-        micro_batch=micro_batch,
-        threads=threads,
-        offline=offline,
-        sources={name: Path(path) for name, path in plan.sources.items()},
-    )
     reporter = make_reporter()
     with stop_on_signals() as stop:
-        retry = RetryPolicy(max_failures, forgive_before)
-        result = Worker(plan, opened, execution, reporter, stop, retry).run()
+        opened = open_store(store, create=False)
+        plan = Plan.from_document(opened.load_plan(plan_id))
+        execution = Execution(
+            device=device,
+            micro_batch=micro_batch,
+            threads=threads,
+            offline=offline,
+            checkpoint_every_s=checkpoint_every,
+            sources={name: Path(path) for name, path in plan.sources.items()},
+        )
+        if planned_with and planned_with != (here := code_revision()):
+            reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")
+        result = Worker(
+            plan,
+            StoreState(opened),
+            StageRunner(opened, execution, reporter, stop),
+            reporter,
+            stop,
+            RetryPolicy(max_failures, forgive_before),
+            TimeLimit(time.time(), deadline) if deadline else None,
+            stop_when_tainted=_on_gpu,
+        ).run()
     if result.interrupted:
         raise InterruptedRunError(f"stopped by {stop.signal_name}; start a worker again to continue")
+    if result.out_of_time:
+        raise InterruptedRunError("out of time; start a worker with more of it to continue")
+    if result.tainted and _on_gpu():
+        reporter.say("a stage failed on the GPU; going on in a fresh process")
+        os.execv(sys.executable, [sys.executable, "-m", "budgetctl", *sys.argv[1:]])
     reporter.say(f"worker done: ran {len(result.ran)} stages, {len(result.failed)} failed")
+    for key, reason in result.failed.items():
+        reporter.say(f"failed: {plan.stages[key].stage} {key[:12]}: {reason}")
     if result.failed:
         raise typer.Exit(1)
+
+
+def _on_gpu() -> bool:
+    """Whether this process has used a GPU, whose context may not survive a failure."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())

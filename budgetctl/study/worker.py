@@ -1,4 +1,4 @@
-"""The worker: claim a ready stage by its lease, run it, publish it, take the next.
+"""The worker: claim a possible stage by its lease, run it, publish it, take the next.
 
 There is no coordinator. Any number of workers, on any machines that share the store, run this loop over the
 same plan; dependencies, dead workers, requeued jobs and two studies that share stages are all this mechanism.
@@ -6,31 +6,49 @@ same plan; dependencies, dead workers, requeued jobs and two studies that share 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
 
 from budgetctl.console import Reporter
-from budgetctl.errors import InterruptedRunError
-from budgetctl.stages.catalog import stage_from
-from budgetctl.stages.execute import execute
-from budgetctl.stages.stage import Execution
+from budgetctl.errors import BudgetctlError, InterruptedRunError, MissingParentError
+from budgetctl.study.board import Board, SharedState
+from budgetctl.study.clock import Clock, SystemClock
+from budgetctl.study.deadline import CONTINUES, Forecast, TimeLimit
 from budgetctl.study.plan import Plan
-from budgetctl.study.state import MAX_FAILURES, given_up, missing_of
-from store import Payload, Store
-from store.errors import CorruptArtifact, LeasedElsewhere, LeaseLost
+from budgetctl.study.state import MAX_FAILURES, reason_to_give_up
+from store import Payload
+from store.errors import CorruptArtifact, LeasedElsewhere, LeaseLost, NoSpace
 
-WAIT_FIRST_S, WAIT_MOST_S = 0.2, 5.0
+WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
+LOOK_ANYWAY_S = 30.0
+"""A waiting worker looks at everything this often even when no lease came or went."""
+DOUBTED_AT_ONCE = 8
+"""How many held leases a worker without work tries at a look; those of dead holders are taken over."""
 
 
-@dataclass
-class WorkerResult:
-    """What one worker did."""
+class Runner(Protocol):
+    """How a worker runs a stage; the real one is `budgetctl.study.running.StageRunner`."""
 
-    ran: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Key → the last error, for stages given up by this or another worker."""
-    interrupted: bool = False
+    def run(self, payload: Payload) -> str | None:
+        """Run a stage and return a line about it, or None if it was there already.
+
+        Raises:
+            LeasedElsewhere, LeaseLost: Another worker has it.
+            InterruptedRunError: It was asked to stop, and saved what it had.
+            MissingParentError, CorruptArtifact: A parent is not as it was.
+            NoSpace: The disk is full.
+            Exception: Whatever else made the stage fail.
+        """
+
+    def forget(self) -> None:
+        """Let go of models and engines, which a failed stage may have left in any state."""
+
+    def set_aside_corrupt(self, payload: Payload) -> None:
+        """Quarantine the damaged parents of a stage, so that they are computed again."""
 
 
 @dataclass(frozen=True)
@@ -42,116 +60,213 @@ class RetryPolicy:
     """ISO time (UTC) before which failures do not count (`run --retry-failed`)."""
 
 
+@dataclass
+class WorkerResult:
+    """What one worker did."""
+
+    ran: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Key → the last error, for stages given up by this or another worker."""
+    interrupted: bool = False
+    out_of_time: bool = False
+    """It ended because what remained would not have fitted into its job."""
+    tainted: bool = False
+    """A stage failed in this process; a fresh one should go on if a GPU was in use."""
+
+
+class _Try(Enum):
+    WORKED = auto()
+    TAKEN = auto()
+    STOPPED = auto()
+
+
 class Worker:
     """Runs a plan's stages until none remains that it could run."""
 
     def __init__(
         self,
         plan: Plan,
-        store: Store,
-        execution: Execution,
+        shared: SharedState,
+        runner: Runner,
         reporter: Reporter,
         should_stop: Callable[[], bool],
-        retry: RetryPolicy,
+        retry: RetryPolicy | None = None,
+        limit: TimeLimit | None = None,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        stop_when_tainted: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._plan, self._store, self._execution = plan, store, execution
-        self._reporter, self._should_stop, self._retry = reporter, should_stop, retry
-        self._present: set[str] = set()
+        self._plan, self._shared, self._runner, self._reporter = plan, shared, runner, reporter
+        self._should_stop, self._retry, self._limit = should_stop, retry or RetryPolicy(), limit
+        self._clock, self._rng = clock or SystemClock(), rng or random.Random()
+        self._stop_when_tainted = stop_when_tainted
+        self._board = Board(plan, shared)
+        self._forecast = Forecast(plan, shared)
         self._depths = plan.depths()
-        self._keep: dict[str, object] = {}
-        self._last_base: str | None = None
+        self._errors: Counter[str] = Counter()
+        self._too_long: dict[str, float] = {}
+        self._last: Payload | None = None
+        self._looked_at = (-1, float("-inf"))
+        self._result = WorkerResult()
 
     def run(self) -> WorkerResult:
-        """Work until everything is published, given up, or a stop is asked for."""
-        result = WorkerResult()
-        wait_s = WAIT_FIRST_S
+        """Work until everything is published or given up, nothing fits any more, or a stop is asked for.
+
+        Raises:
+            NoSpace: The disk is full, so that every other stage would fail too.
+            BudgetctlError: What remains can never fit into a job of this length.
+        """
+        result, wait_s = self._result, WAIT_FIRST_S
         while not self._should_stop():
-            ready, unfinished, result.failed = self._look()
-            if not unfinished:
-                return result
-            if self._take_one(ready, result):
-                wait_s = WAIT_FIRST_S
-            elif result.interrupted:
-                return result
-            else:
-                time.sleep(wait_s)
-                wait_s = min(wait_s * 1.5, WAIT_MOST_S)
+            if self._worth_a_look():
+                self._board.refresh()
+                tried = self._take_one()
+                result.failed = dict(self._board.lost)
+                if tried is _Try.STOPPED:
+                    return result
+                if not self._board.unfinished():
+                    self._shared.tidy(self._board.present)
+                    return result
+                if tried is _Try.WORKED:
+                    wait_s = WAIT_FIRST_S
+                    continue
+                if set(self._too_long) >= self._board.possible:
+                    return self._out_of_time()
+            self._clock.sleep(wait_s * self._rng.uniform(0.8, 1.2))
+            wait_s = min(wait_s * 1.5, WAIT_MOST_S)
         result.interrupted = True
         return result
 
-    def _look(self) -> tuple[list[str], set[str], dict[str, str]]:
-        """Return the ready stages in the order to try, all that remain to be done, and those given up."""
-        missing = missing_of(self._plan, self._store, self._present)
-        self._present = set(self._plan.stages) - missing
-        lost = given_up(self._store, missing, self._retry.max_failures, self._retry.forgive_before)
-        unfinished = missing - set(lost) - self._plan.descendants(lost)
-        ready = [
-            key
-            for key in unfinished
-            if all(parent in self._present for parent in self._plan.stages[key].parents.values())
-        ]
-        ready.sort(key=lambda key: (not self._is_loaded(key), -self._depths[key], key))
-        return ready, unfinished, lost
+    def _worth_a_look(self) -> bool:
+        """Whether a lease came or went since the last look, or that look is long ago."""
+        version, now = self._shared.version(), self._clock.monotonic()
+        if version == self._looked_at[0] and now - self._looked_at[1] < LOOK_ANYWAY_S:
+            # leases that stay as they are may still be those of dead holders
+            return len(self._board.leased & self._board.possible) <= DOUBTED_AT_ONCE
+        self._looked_at = (version, now)
+        return True
 
-    def _is_loaded(self, key: str) -> bool:
-        """Whether this worker already holds the base model that the stage needs."""
-        return self._plan.stages[key].parents.get("base") in (None, self._last_base)
-
-    def _take_one(self, ready: list[str], result: WorkerResult) -> bool:
-        """Run the first ready stage that nobody else holds; False when there was none."""
-        for key in ready:
+    def _take_one(self) -> _Try:
+        """Run the first possible stage that can be claimed."""
+        for key in self._candidates():
             if self._should_stop():
-                return False
-            payload = self._plan.stages[key]
-            try:
-                outcome = execute(
-                    stage_from(payload), self._store, self._execution, self._reporter,
-                    should_stop=self._should_stop, keep=self._keep,
-                )  # fmt: skip
-            except LeasedElsewhere:
+                self._result.interrupted = True
+                return _Try.STOPPED
+            if self._is_lost(key) or not self._fits(key):
                 continue
-            except LeaseLost as error:
-                self._reporter.say(f"{payload.stage} {key[:12]}: {error}; leaving it to the new holder")
-                return True
-            except InterruptedRunError as error:
-                self._reporter.say(f"{payload.stage} {key[:12]}: {error}")
-                result.interrupted = True
-                return False
-            except CorruptArtifact as error:
-                self._set_aside_corrupt(payload, error)
-                return True
-            except (
-                Exception
-            ) as error:  # one stage must not take the others down; its attempt records the reason
-                self._reporter.say(f"{payload.stage} {key[:12]} failed: {type(error).__name__}: {error}")
-                self._keep.clear()
-                return True
-            self._last_base = payload.parents.get("base", self._last_base)
-            self._present.add(key)
-            if not outcome.hit:
-                result.ran.append(key)
-                self._reporter.say(
-                    f"{payload.stage} {key[:12]}  {_headline(outcome.artifact.metrics)}{outcome.wall_s:.1f} s"
-                )
+            tried = self._try(key)
+            if tried is not _Try.TAKEN:
+                return tried
+        return _Try.TAKEN
+
+    def _candidates(self) -> Iterator[str]:
+        """Free stages, best first; then a few held ones, in case their holders are dead."""
+        board = self._board
+        free = sorted(board.possible - board.leased, key=self._preference)
+        yield from free
+        held = sorted(board.possible & board.leased)
+        yield from self._rng.sample(held, min(DOUBTED_AT_ONCE, len(held)))
+
+    def _preference(self, key: str) -> tuple[float, ...]:
+        """Order of claiming: no repeated failures, nothing to load, the longest way ahead, and else by chance.
+
+        Chance keeps workers that start together from queueing at the same lease.
+        """
+        return (
+            self._errors[key],
+            self._loading(self._plan.stages[key]),
+            -self._depths[key],
+            self._rng.random(),
+        )
+
+    def _loading(self, payload: Payload) -> int:
+        """0: nothing to load; 1: another use of the base model that is loaded; 2: another base model."""
+        base = payload.parents.get("base")
+        if base is None:
+            return 0
+        if self._last is None or self._last.parents.get("base") != base:
+            return 2
+        return 0 if (self._last.stage == "gen") == (payload.stage == "gen") else 1
+
+    def _is_lost(self, key: str) -> bool:
+        """Whether the stage has failed too often, here or anywhere; a held one is left to its holder."""
+        if key in self._board.leased:
+            return False
+        policy = self._retry
+        reason = reason_to_give_up(self._shared.attempts(key), policy.max_failures, policy.forgive_before)
+        if reason is None and self._errors[key] >= policy.max_failures:
+            reason = f"it failed {self._errors[key]} times before its work began; see the worker's log"
+        if reason is not None:
+            self._board.give_up(key, reason)
+            self._say(self._plan.stages[key], f"given up: {reason}")
+        return reason is not None
+
+    def _fits(self, key: str) -> bool:
+        """Whether the stage can be expected to end, or to save its work, before this job does."""
+        if self._limit is None or self._plan.stages[key].stage in CONTINUES:
             return True
+        needed = self._forecast.seconds(key, self._board.present)
+        if needed is None or self._clock.time() + needed <= self._limit.ends:
+            return True
+        self._too_long[key] = needed
         return False
 
-    def _set_aside_corrupt(self, payload: Payload, error: CorruptArtifact) -> None:
-        """Quarantine the damaged parents of a stage, so that the loop computes them again."""
-        for parent in payload.parents.values():
-            try:
-                self._store.artifact(parent)
-            except CorruptArtifact as found:
-                self._store.quarantine(parent, str(found))
-                self._present.discard(parent)
-                self._reporter.say(f"{self._plan.stages[parent].stage} {parent[:12]} set aside: {found}")
-        self._reporter.say(f"{payload.stage} {payload.key[:12]} waits for its parents: {error}")
+    def _out_of_time(self) -> WorkerResult:
+        assert self._limit is not None
+        length = self._limit.ends - self._limit.started
+        key, needed = min(self._too_long.items(), key=lambda item: item[1])
+        stage = self._plan.stages[key].stage
+        if needed > length:
+            raise BudgetctlError(
+                f"{stage} {key[:12]} needs about {needed:.0f} s by the store's history and cannot be interrupted, "
+                f"but a job has only {length:.0f} s: raise --time (slurm.time) and submit the plan again"
+            )
+        self._reporter.say(
+            f"the stages that remain need {needed:.0f} s or more, which this job no longer has; stopping"
+        )
+        self._result.out_of_time = True
+        return self._result
 
+    def _try(self, key: str) -> _Try:
+        """Claim and run one stage, and note how that went."""
+        payload = self._plan.stages[key]
+        try:
+            line = self._runner.run(payload)
+        except LeasedElsewhere:
+            self._board.leased.add(key)
+            return _Try.TAKEN
+        except LeaseLost as error:
+            self._say(payload, f"{error}; leaving it to the new holder")
+        except InterruptedRunError as error:
+            self._say(payload, str(error))
+            self._result.interrupted = True
+            return _Try.STOPPED
+        except NoSpace:
+            raise
+        except MissingParentError as error:
+            self._say(payload, str(error))
+            self._errors[key] += 1
+            self._board.reset()
+        except CorruptArtifact as error:
+            self._say(payload, f"waits for its parents: {error}")
+            self._runner.set_aside_corrupt(payload)
+            self._board.reset()
+        except Exception as error:  # one stage must not take the others down; its attempt records the reason
+            self._say(payload, f"failed: {type(error).__name__}: {error}")
+            self._errors[key] += 1
+            self._runner.forget()
+            self._last = None
+            self._result.tainted = True
+            if self._stop_when_tainted():
+                return _Try.STOPPED
+        else:
+            self._board.publish(key)
+            self._last = payload if payload.parents.get("base") else self._last
+            if line is not None:
+                self._result.ran.append(key)
+                self._say(payload, line)
+        return _Try.WORKED
 
-def _headline(metrics: object) -> str:
-    """The one figure worth a log line: the primary score or the loss."""
-    if not isinstance(metrics, dict):
-        return ""
-    name = metrics.get("primary") or next((n for n in ("loss", "rows", "answers") if n in metrics), None)
-    value = metrics.get(name) if isinstance(name, str) else None
-    return f"{name} {value:.4g}  " if isinstance(value, int | float) else ""
+    def _say(self, payload: Payload, text: str) -> None:
+        self._reporter.say(f"{payload.stage} {payload.key[:12]} {text}")
