@@ -6,13 +6,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINE_EVERY_S = 10.0
+WORTH_A_LINE_S = 1.0
+"""Shorter work ends without a line of its own."""
 
 
 class Bar(Protocol):
@@ -28,13 +30,8 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """Print one line."""
 
-    def bar(self, title: str, total: int) -> _BarContext:
+    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
         """Open a progress bar over `total` units."""
-
-
-class _BarContext(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 def _figures(fields: Mapping[str, float | str]) -> str:
@@ -58,7 +55,9 @@ class LineReporter:
         started = time.monotonic()
         bar = _LineBar(self, title, total, self._every_s)
         yield bar
-        self.say(f"{title}: {bar.done}/{total} in {time.monotonic() - started:.1f} s  {bar.figures}".rstrip())
+        took_s = time.monotonic() - started
+        if took_s >= WORTH_A_LINE_S:
+            self.say(f"{title}: {bar.done}/{total} in {took_s:.1f} s  {bar.figures}".rstrip())
 
 
 class _LineBar:

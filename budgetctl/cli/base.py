@@ -33,7 +33,7 @@ def base(
     """
     from budgetctl.cli.common import settings_from  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.build import base_request  # noqa: PLC0415
+    from budgetctl.study.bases import base_request  # noqa: PLC0415
 
     opened = open_store(store)
     request = base_request(model, opened, settings_from(settings))

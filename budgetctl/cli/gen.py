@@ -10,13 +10,11 @@ import typer
 from budgetctl.cli.common import (
     DeviceOption,
     OfflineOption,
-    SetOption,
     StealOption,
     StoreOption,
     ThreadsOption,
     open_store,
     run_stage,
-    settings_from,
 )
 
 
@@ -43,7 +41,6 @@ def gen(
         int | None, typer.Option(min=1, help="Longest answer.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampled decoding.")] = 0,
-    settings: SetOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -60,7 +57,8 @@ def gen(
     from budgetctl.data.requests import eval_data, supply_of  # noqa: PLC0415
     from budgetctl.stages.execute import execute  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.build import find_start, gen_stage, task_of  # noqa: PLC0415
+    from budgetctl.study.bases import find_start  # noqa: PLC0415
+    from budgetctl.study.build import gen_stage, task_of  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
@@ -78,11 +76,11 @@ def gen(
     stage = gen_stage(
         base,
         checkpoint,
-        prompts,
+        prompts.key,
+        str(prompts.identity["task"]),
         decoding=decoding,
         samples=samples,
         max_new_tokens=max_new_tokens,
         seed=seed,
-        settings=settings_from(settings),
     )
     run_stage(stage, opened, execution, steal)

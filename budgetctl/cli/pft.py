@@ -51,7 +51,8 @@ def pft(
     Example: budgetctl pft --method dpo --from $S --data $(budgetctl data arith --kind pref --size 256)
     """
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.build import find_start, pft_stage  # noqa: PLC0415
+    from budgetctl.study.bases import find_start  # noqa: PLC0415
+    from budgetctl.study.build import pft_stage  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)

@@ -47,7 +47,8 @@ def sft(
     Example: budgetctl sft --base tiny --data $(budgetctl data arith --size 256) --epochs 4
     """
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.build import find_base, sft_stage  # noqa: PLC0415
+    from budgetctl.study.bases import find_base  # noqa: PLC0415
+    from budgetctl.study.build import sft_stage  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)

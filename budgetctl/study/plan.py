@@ -35,7 +35,7 @@ class Plan:
     name: str
     recipe: Mapping[str, Any]
     cells: tuple[PlannedCell, ...]
-    stages: Mapping[str, Payload]
+    stages: dict[str, Payload]
     """Key → payload, parents before children."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Content hash of a local source → where it lies on this machine; says how to run, enters no key."""

@@ -1,0 +1,151 @@
+"""From what a user calls a base model (a key, a name, a folder, a hub id) to its stage, key and template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from budgetctl.console import make_reporter
+from budgetctl.errors import UsageError
+from budgetctl.models.folders import IGNORED_ENTRIES, check_model_folder, template_name_for
+from budgetctl.models.registry import KNOWN_MODELS, Precision, known_by_repository
+from budgetctl.models.templates import Template
+from budgetctl.models.tiny import TinyConfig
+from budgetctl.schema import describe_problems
+from budgetctl.stages.base import BaseIdentity, BaseStage, FolderSource, HubSource, TinySource
+from budgetctl.stages.execute import execute
+from budgetctl.stages.stage import Execution, payload_of
+from store import Artifact, Store
+from store.errors import KeyNotFound
+
+MIN_PREFIX = 4
+
+
+@dataclass(frozen=True)
+class BaseRequest:
+    """A base model that may still have to be made."""
+
+    stage: BaseStage
+    template: Template
+    precision: Precision
+    located: Mapping[str, Path] = field(default_factory=dict)
+    """Content hash → folder, for `Execution.sources`."""
+
+    @property
+    def key(self) -> str:
+        """Key of its artifact."""
+        return payload_of(self.stage).key
+
+
+@dataclass(frozen=True)
+class FoundBase:
+    """A published base model."""
+
+    key: str
+    template: Template
+    precision: Precision
+
+
+def base_request(
+    model: str, store: Store, settings: Mapping[str, Any] | None = None, offline: bool = False
+) -> BaseRequest:
+    """Describe the base model that `model` names; nothing is computed.
+
+    Args:
+        model: A known name, a Transformers folder, or a hub id.
+        store: Remembers the content hashes of folders.
+        settings: Of the embedded `tiny` model.
+        offline: Resolve hub ids from the local cache alone.
+
+    Raises:
+        UsageError: There is no such model, or a setting does not fit.
+    """
+    if model == "tiny":
+        return BaseRequest(_tiny(settings or {}), Template.named("tiny"), "float32")
+    if settings:
+        raise UsageError(f"base settings belong to `tiny`; {model} takes none, given: {', '.join(settings)}")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        check_model_folder(folder)
+        content = store.hash_path(folder, IGNORED_ENTRIES)
+        stage = BaseStage(BaseIdentity(source=FolderSource(content=content)))
+        return BaseRequest(stage, Template.named(template_name_for(folder)), "float32", {content: folder.absolute()})
+    return _from_hub(model, offline)
+
+
+def _tiny(settings: Mapping[str, Any]) -> BaseStage:
+    try:
+        return BaseStage(BaseIdentity(source=TinySource(config=TinyConfig.model_validate(settings))))
+    except ValidationError as error:
+        raise UsageError(describe_problems(error, TinyConfig, "base_settings")) from error
+
+
+def _from_hub(model: str, offline: bool) -> BaseRequest:
+    known = KNOWN_MODELS.get(model) or known_by_repository(model)
+    if known is None and (model.count("/") != 1 or model.startswith((".", "/", "~"))):
+        raise UsageError(
+            f"there is no base model {model!r}: no such folder here, and the known names are {', '.join(KNOWN_MODELS)}; "
+            "a hub id has the form organisation/name"
+        )
+    from budgetctl.models.hub import commit_of, fetch  # noqa: PLC0415  (slow to import)
+
+    repository = known.repository if known else model
+    commit = commit_of(repository, offline=offline)
+    name = known.template if known else template_name_for(fetch(repository, commit, offline))
+    stage = BaseStage(BaseIdentity(source=HubSource(repository=repository, commit=commit)))
+    return BaseRequest(stage, Template.named(name), known.precision if known else "float32")
+
+
+def find_base(model: str, store: Store, execution: Execution) -> FoundBase:
+    """The published base that `model` names (by key or otherwise), made now if it is not there.
+
+    Raises:
+        UsageError: There is no such model.
+        KeyNotFound: It looks like a key, and no artifact has it.
+    """
+    published = _published(model, store)
+    if published is not None:
+        return _described(published)
+    request = base_request(model, store, offline=execution.offline)
+    located = execution.model_copy(update={"sources": {**execution.sources, **request.located}})
+    execute(request.stage, store, located, make_reporter())
+    return FoundBase(request.key, request.template, request.precision)
+
+
+def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBase, str | None]:
+    """The base and the checkpoint (None for a bare base) that `model` names.
+
+    Raises:
+        UsageError: It names an artifact that is neither a base nor a checkpoint.
+    """
+    published = _published(model, store)
+    if published is not None and published.stage in ("sft", "pft", "fork"):
+        return _described(store.artifact(published.parents["base"])), published.key
+    return find_base(model, store, execution), None
+
+
+def _published(model: str, store: Store) -> Artifact | None:
+    """The artifact whose key starts with `model`, if it can be meant as a key."""
+    is_hex = len(model) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in model)
+    if not is_hex or Path(model).is_dir():
+        return None
+    try:
+        artifact = store.artifact(store.resolve(model))
+    except KeyNotFound:
+        if len(model) == 64:
+            raise
+        return None
+    if artifact.stage not in ("base", "sft", "pft", "fork"):
+        raise UsageError(f"{model} is a {artifact.stage} artifact; a base or a checkpoint is needed here")
+    return artifact
+
+
+def _described(base: Artifact) -> FoundBase:
+    source = BaseIdentity.model_validate(base.identity).source
+    known = known_by_repository(source.repository) if isinstance(source, HubSource) else None
+    name = "tiny" if isinstance(source, TinySource) else template_name_for(base.path())
+    return FoundBase(base.key, Template.named(name), known.precision if known else "float32")
