@@ -40,7 +40,7 @@ def shell_line(line: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """Quote a word for the shell so that `$NAME`, `${NAME}` and `~/` (at the start, after `=` or `:`) expand and nothing else does."""
+    """Quote a word so that variables and `~/` (at the start, after `=` or `:`) expand and nothing else does."""
     word = re.sub(r"(^|[=:])~/", r"\1${HOME}/", word)
     if not _VARIABLE.search(word):
         return shlex.quote(word)
