@@ -7,13 +7,9 @@ import os
 import sys
 import traceback
 
-import click
-
 from budgetctl.cli.app import app
-from budgetctl.errors import BudgetctlError
+from budgetctl.errors import BudgetctlError, ClosedPipeError
 from store.errors import StoreError
-
-EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 130, 141
 
 
 def main() -> None:
@@ -25,26 +21,22 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; nothing but the command itself writes to stdout."""
     debug = "--debug" in arguments or os.environ.get("BUDGETCTL_DEBUG", "") not in ("", "0")
     try:
-        code = app(arguments, standalone_mode=False, prog_name="budgetctl")
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        print("budgetctl: interrupted; run the same command again to continue", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
+        try:
+            app(arguments, prog_name="budgetctl")
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe can still be told from success
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except (BrokenPipeError, ClosedPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return EXIT_CLOSED_PIPE
+        return ClosedPipeError.exit_code
     except (BudgetctlError, StoreError) as error:
         _explain(str(error), debug)
         return error.exit_code
     except OSError as error:
         _explain(_about_os(error), debug)
         return 1
+    return 0
 
 
 def _explain(message: str, debug: bool) -> None:

@@ -31,3 +31,15 @@ class InterruptedRunError(BudgetctlError):
     """The stage was asked to stop and left what it needs to continue in its draft."""
 
     exit_code: ClassVar[int] = 75
+
+
+class StoppedByUserError(BudgetctlError):
+    """Ctrl-C."""
+
+    exit_code: ClassVar[int] = 130
+
+
+class ClosedPipeError(BudgetctlError):
+    """Whoever read our output has gone; there is nobody to tell."""
+
+    exit_code: ClassVar[int] = 141

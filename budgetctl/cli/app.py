@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from budgetctl.cli import (
     base,
@@ -22,9 +23,30 @@ from budgetctl.cli import (
     store,
     worker,
 )
+from budgetctl.errors import ClosedPipeError, StoppedByUserError
+
+
+class Commands(TyperGroup):
+    """The commands, with Ctrl-C and a closed pipe turned into errors of our own before Typer ends the process."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command.
+
+        Raises:
+            StoppedByUserError: Ctrl-C.
+            ClosedPipeError: The reader of stdout is gone.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise StoppedByUserError("interrupted; run the same command again to continue") from error
+        except BrokenPipeError as error:
+            raise ClosedPipeError("the reader of this output is gone") from error
+
 
 app = typer.Typer(
     name="budgetctl",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "BUDGETCTL", "help_option_names": ["-h", "--help"]},

@@ -35,6 +35,7 @@ def run_workers(
     """
     command = [
         sys.executable,
+        "-P",  # a folder named like one of our packages in the working directory must not be imported
         "-m",
         "budgetctl",
         "worker",

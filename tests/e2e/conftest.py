@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without what would steer the command from outside."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BUDGETCTL_", "SLURM_"))}
-    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
+from tests.e2e.commands import BUDGETCTL, Run, clean_environment
 
 
 @pytest.fixture
@@ -32,7 +23,7 @@ def budgetctl(store: Path, tmp_path: Path) -> Run:
         *arguments: object, check: int | None = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "budgetctl", *map(str, arguments)],
+            [BUDGETCTL, *map(str, arguments)],
             capture_output=True,
             text=True,
             cwd=tmp_path,
