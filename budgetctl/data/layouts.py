@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -9,6 +10,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["sft", "pref", "unpaired", "eval"]
 Split = Literal["train", "dev", "test"]
+
+KIND_NAMES: Mapping[str, str] = {
+    "sft": "SFT rows",
+    "pref": "preference pairs",
+    "unpaired": "pairs",
+    "eval": "prompts",
+}
 
 
 def file_of(kind: Kind) -> str:
@@ -20,6 +28,13 @@ def schema_of(kind: Kind) -> pa.Schema:
     """Columns of a kind. Turns are `{role, content}`; an SFT row's last turn is the assistant's."""
     import pyarrow as pa  # noqa: PLC0415
 
+    return pa.schema([("prompt_id", pa.string()), *content_schema(kind)])
+
+
+def content_schema(kind: Kind) -> pa.Schema:
+    """As `schema_of`, without the prompt id: what a source gives."""
+    import pyarrow as pa  # noqa: PLC0415
+
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     columns: dict[str, list[tuple[str, pa.DataType]]] = {
         "sft": [("messages", turns)],
@@ -27,4 +42,4 @@ def schema_of(kind: Kind) -> pa.Schema:
         "unpaired": [("prompt", turns), ("completion", turns), ("label", pa.bool_())],
         "eval": [("prompt", turns), ("reference", pa.string())],
     }
-    return pa.schema([("prompt_id", pa.string()), *columns[kind]])
+    return pa.schema(columns[kind])

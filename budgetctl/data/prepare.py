@@ -1,93 +1,23 @@
-"""From a source to the rows of one budget: clean, keep eval prompts out, rank, cut, and say what happened."""
+"""From a pool to the rows of one budget: rank, cut, lay out, and say what happened."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from budgetctl.data.layouts import Kind, Split
-from budgetctl.data.prompt_ids import prompt_id
+from budgetctl.data.layouts import KIND_NAMES, Kind, file_of, schema_of
+from budgetctl.data.pool import Pool
 from budgetctl.data.ranking import End, Grouping, distinct, ranked
-from budgetctl.data.sources.source import Row, Source
+from budgetctl.data.sources.source import ROWS_AT_ONCE
+from budgetctl.data.turns import with_system
 from budgetctl.errors import BudgetctlError, UsageError
 
-NAMES: Mapping[str, str] = {
-    "sft": "SFT rows",
-    "pref": "preference pairs",
-    "unpaired": "pairs",
-    "eval": "prompts",
-}
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Every usable row of one kind and split, with what was left out and why."""
-
-    prompt_ids: Sequence[str]
-    rows: Sequence[Row]
-    digests: Sequence[bytes]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def prompt_of(row: Row) -> Sequence[Mapping[str, str]]:
-    """The turns before the answer."""
-    turns: Sequence[Mapping[str, str]] = row["prompt"] if "prompt" in row else row["messages"][:-1]
-    return turns
-
-
-def load_pool(
-    source: Source,
-    kind: Kind,
-    split: Split,
-    located: Mapping[str, Path],
-    keep_out: frozenset[str] = frozenset(),
-) -> Pool:
-    """Read a source and leave out what cannot be used: empty texts, pairs without a difference, repetitions.
-
-    Args:
-        source: Where the rows come from.
-        kind: Layout; `unpaired` reads pairs.
-        split: Which rows.
-        located: Content hash → path of local sources.
-        keep_out: Prompt ids that must not appear (dev and test prompts, for training rows).
-    """
-    ids: list[str] = []
-    rows: list[Row] = []
-    digests: list[bytes] = []
-    left_out: Counter[str] = Counter()
-    seen: set[bytes] = set()
-    for row in source.rows("pref" if kind == "unpaired" else kind, split, located):
-        reason = _unusable(row)
-        identifier = prompt_id(prompt_of(row))
-        digest = blake3(json.dumps(row, sort_keys=True, ensure_ascii=True).encode()).digest(length=16)
-        if reason is None and identifier in keep_out:
-            reason = "prompts of dev or test"
-        if reason is None and digest in seen:
-            reason = "repetitions"
-        if reason is not None:
-            left_out[reason] += 1
-            continue
-        seen.add(digest)
-        ids.append(identifier)
-        rows.append(row)
-        digests.append(digest)
-    return Pool(ids, rows, digests, dict(left_out))
-
-
-def eval_prompt_ids(source: Source, located: Mapping[str, Path]) -> frozenset[str]:
-    """The prompts of dev and test, which training rows must not contain."""
-    return frozenset(
-        prompt_id(prompt_of(row)) for split in ("dev", "test") for row in source.rows("eval", split, located)
-    )
+PROMPT_COLUMN = {"sft": "messages", "pref": "prompt", "unpaired": "prompt", "eval": "prompt"}
 
 
 @dataclass(frozen=True)
@@ -106,10 +36,10 @@ def cut(pool: Pool, kind: Kind, size: int | None, order: Order, what: str) -> li
         BudgetctlError: There are fewer rows than that. Nothing is ever made up or quietly left short.
     """
     if not len(pool):
-        raise BudgetctlError(f"{what} has no {NAMES[kind]}{_left_out_words(pool)}")
+        raise BudgetctlError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
     if size is not None and size > len(pool):
         raise BudgetctlError(
-            f"{what} has {len(pool)} {NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
+            f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
             "lower the budget or change the share"
         )
     return ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)[:size]
@@ -130,36 +60,53 @@ def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> Non
         )
 
 
-def laid_out(kind: Kind, identifier: str, row: Row, system_prompt: str | None) -> Iterator[dict[str, Any]]:
-    """One usable row in the layout of its kind, the system message put in front unless the row has its own.
+def write_rows(
+    folder: Path, pool: Pool, chosen: Sequence[int], kind: Kind, system_prompt: str | None
+) -> Path:
+    """Write the chosen rows in the layout of `kind`, in the ranking's order, and return the file."""
+    path, schema = folder / file_of(kind), schema_of(kind)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _laid_out(pool, chosen, kind, system_prompt):
+            writer.write_batch(batch)
+    return path
 
-    A pair gives two `unpaired` rows, so that desirable and undesirable answers always balance.
-    """
-    prompt = _with_system(prompt_of(row), system_prompt)
-    if kind == "sft":
-        yield {"prompt_id": identifier, "messages": [*prompt, row["messages"][-1]]}
-    elif kind == "pref":
-        yield {
-            "prompt_id": identifier,
-            "prompt": prompt,
-            "chosen": row["chosen"],
-            "rejected": row["rejected"],
-        }
-    elif kind == "eval":
-        yield {"prompt_id": identifier, "prompt": prompt, "reference": row["reference"]}
-    else:
-        for side, label in (("chosen", True), ("rejected", False)):
-            yield {"prompt_id": identifier, "prompt": prompt, "completion": row[side], "label": label}
+
+def _laid_out(
+    pool: Pool, chosen: Sequence[int], kind: Kind, system_prompt: str | None
+) -> Iterator[pa.RecordBatch]:
+    schema = schema_of(kind)
+    for start in range(0, len(chosen), ROWS_AT_ONCE):
+        batch = pool.take(chosen[start : start + ROWS_AT_ONCE])
+        if kind == "unpaired":
+            batch = _unpaired(batch, schema)
+        if system_prompt is not None:
+            at = schema.get_field_index(PROMPT_COLUMN[kind])
+            columns = list(batch.columns)
+            columns[at] = with_system(columns[at], system_prompt)
+            batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        yield batch
+
+
+def _unpaired(pairs: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Each pair as two rows, the chosen answer first: desirable and undesirable answers always balance."""
+    count = pairs.num_rows
+    twice = pa.array([row for row in range(count) for _ in range(2)], pa.int64())
+    interleaved = pa.array([row + side * count for row in range(count) for side in (0, 1)], pa.int64())
+    completions = pa.concat_arrays([pairs.column("chosen"), pairs.column("rejected")]).take(interleaved)
+    labels = pa.array([True, False] * count, pa.bool_())
+    prompts = pairs.column("prompt").take(twice)
+    return pa.RecordBatch.from_arrays(
+        [pairs.column("prompt_id").take(twice), prompts, completions, labels], schema=schema
+    )
 
 
 def card(pool: Pool, chosen: Sequence[int], kind: Kind) -> dict[str, Any]:
     """Counts of rows and prompts, what there was to choose from, and what was left out and why."""
-    prompts = distinct(pool.prompt_ids[row] for row in chosen)
     counts: dict[str, Any] = {
         "kind": kind,
         "rows": len(chosen) * (2 if kind == "unpaired" else 1),
         "annotations": len(chosen),
-        "prompts": prompts,
+        "prompts": distinct(pool.prompt_ids[row] for row in chosen),
         "available": len(pool),
         "available_prompts": distinct(pool.prompt_ids),
         "left_out": dict(pool.left_out),
@@ -169,31 +116,8 @@ def card(pool: Pool, chosen: Sequence[int], kind: Kind) -> dict[str, Any]:
     return counts
 
 
-def _with_system(prompt: Sequence[Mapping[str, str]], system_prompt: str | None) -> list[Mapping[str, str]]:
-    if system_prompt is None or (prompt and prompt[0]["role"] == "system"):
-        return list(prompt)
-    return [{"role": "system", "content": system_prompt}, *prompt]
-
-
-def _unusable(row: Row) -> str | None:
-    """Why a row cannot be used, in words that a count can stand before."""
-    turns = [
-        turn
-        for name in ("messages", "prompt", "chosen", "rejected", "completion")
-        for turn in row.get(name, ())
-    ]
-    if any(not turn["content"].strip() for turn in turns) or not prompt_of(row):
-        return "rows with an empty text"
-    if "chosen" in row and row["chosen"] == row["rejected"]:
-        return "pairs whose answers are equal"
-    return None
-
-
 def _left_out_words(pool: Pool) -> str:
     if not pool.left_out:
         return ""
-    return (
-        " left (left out: "
-        + ", ".join(f"{count} {reason}" for reason, count in sorted(pool.left_out.items()))
-        + ")"
-    )
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(pool.left_out.items()))
+    return f" left (left out: {counts})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from blake3 import blake3
 
@@ -14,15 +14,21 @@ _ID_BYTES = 12
 
 def normalised(text: str) -> str:
     """Unify Unicode compatibility forms (NFKC), letter case and blanks."""
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text)).strip().casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return _BLANKS.sub(" ", text).strip().casefold()
 
 
-def prompt_id(turns: Sequence[Mapping[str, str]]) -> str:
+def prompt_id(turns: Iterable[Mapping[str, str]]) -> str:
     """Name a prompt by the normalised text of its turns, system messages left out.
 
     Args:
         turns: The conversation up to the answer, as `{role, content}`.
     """
-    spoken = [turn for turn in turns if turn["role"] != "system"]
-    text = "\x1e".join(f"{turn['role']}\x1f{normalised(turn['content'])}" for turn in spoken)
+    return conversation_id((turn["role"], turn["content"]) for turn in turns)
+
+
+def conversation_id(turns: Iterable[tuple[str, str]]) -> str:
+    """As `prompt_id`, of (role, content) pairs."""
+    text = "\x1e".join(f"{role}\x1f{normalised(content)}" for role, content in turns if role != "system")
     return blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=_ID_BYTES)

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from budgetctl.data.ranking import Grouping
 from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles
 from budgetctl.errors import UsageError
-from budgetctl.schema import Frozen
+from budgetctl.schema import Frozen, describe_problems
 from budgetctl.stages.data import DataIdentity, DataStage
-from budgetctl.study.recipe import describe_problems
 from budgetctl.tasks import task_named
 
 S = TypeVar("S", bound=Frozen)

@@ -1,7 +1,7 @@
 """The text that the tiny base model is pretrained on: sums, stories with their sums, and prose.
 
 It has what a base model knows before finetuning (the words, adding and subtracting, how a story's numbers
-turn into a chain of sums) and lacks what finetuning is for: questions, the role tokens of a conversation and
+turn into a chain of sums, headings) and lacks what finetuning is for: questions, the role tokens of a conversation and
 the answer line `#### n`. No chain of two sums whose core belongs to dev or test ever appears.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from budgetctl.schema import Frozen
-from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, Dice, every_core
+from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, Dice, every_core, phrase
 
 PAST_GAINS = ("found", "bought", "got", "picked", "was given", "won")
 PAST_LOSSES = ("lost", "sold", "gave away", "dropped", "ate", "threw out")
@@ -21,12 +21,18 @@ LARGEST_SUM = START[1] + 3 * CHANGE[1]
 class CorpusMix(Frozen):
     """Shares of the kinds of document; the rest is prose."""
 
-    sums: float = 0.2
+    sums: float = 0.1
     """Lists of single sums."""
-    stories: float = 0.65
+    stories: float = 0.55
     """Stories with their chain of sums."""
-    together: float = 0.4
+    echoes: float = 0.2
+    """Lists that somebody reads out again; they teach a small model to look back, which stories need."""
+    together: float = 0.45
     """Share of stories in which a second person's things are added at the end."""
+    exercises: float = 0.5
+    """Share of stories told as a question with its sums, as in an exercise book."""
+    headed: float = 0.1
+    """Share of documents under a heading of one to four number signs, so that `#` is a token the model knows."""
 
 
 def documents(mix: CorpusMix, seed: int) -> Iterator[str]:
@@ -34,12 +40,16 @@ def documents(mix: CorpusMix, seed: int) -> Iterator[str]:
     dice = Dice(f"tiny corpus {seed}")
     cores = [core for core in every_core() if core.split == "train"]
     while True:
-        if dice.chance(mix.stories):
-            yield _story(dice.pick(cores), dice, mix)
-        elif dice.chance(mix.sums / max(1 - mix.stories, mix.sums)):
-            yield _sums(dice)
+        heading = f"{'#' * dice.between(1, 4)} {dice.pick(PLACES)}\n" if dice.chance(mix.headed) else ""
+        at = dice.share()
+        if at < mix.stories:
+            yield heading + _story(dice.pick(cores), dice, mix)
+        elif at < mix.stories + mix.sums:
+            yield heading + _sums(dice)
+        elif at < mix.stories + mix.sums + mix.echoes:
+            yield heading + _echo(dice)
         else:
-            yield _prose(dice)
+            yield heading + _prose(dice)
 
 
 def _sums(dice: Dice) -> str:
@@ -58,6 +68,10 @@ def _story(core: Core, dice: Dice, mix: CorpusMix) -> str:
     name, thing = dice.pick(NAMES), dice.pick(THINGS)
     first = dice.pick(PAST_GAINS if core.first == "+" else PAST_LOSSES)
     second = dice.pick(PAST_GAINS if core.second == "+" else PAST_LOSSES)
+    if dice.chance(mix.exercises):
+        problem = phrase(core, dice, mix.together)
+        closing = dice.pick(("So that is it.", "Well done.", "That was easy."))
+        return "\n".join((problem.text, *problem.steps, closing))
     text = dice.pick(
         (
             f"{name} had {core.start} {thing}. {name} {first} {core.a}. Then {name} {second} {core.b}.",
@@ -77,6 +91,11 @@ def _story(core: Core, dice: Dice, mix: CorpusMix) -> str:
     return (
         f"{text} {other} had {count}.\n" + "\n".join(sums) + f"\nNow they have {core.count + count} together."
     )
+
+
+def _echo(dice: Dice) -> str:
+    items = ", ".join(f"{dice.between(1, START[1])} {dice.pick(THINGS)}" for _ in range(dice.between(2, 5)))
+    return f"{dice.pick(NAMES)} has a list: {items}. {dice.pick(NAMES)} reads it: {items}."
 
 
 def _prose(dice: Dice) -> str:

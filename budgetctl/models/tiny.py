@@ -93,7 +93,7 @@ def build_model(config: TinyConfig, vocabulary: int) -> LlamaForCausalLM:
         num_attention_heads=config.heads,
         num_key_value_heads=config.heads,
         max_position_embeddings=config.context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from budgetctl.data.ranking import End, Grouping
 from budgetctl.data.sources import AnySource
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
+
+if TYPE_CHECKING:
+    from budgetctl.data.pool import Pool
 
 
 class SftSide(Frozen):
@@ -78,46 +81,27 @@ class DataStage:
         """
         import json  # noqa: PLC0415
 
-        from budgetctl.data.prepare import (  # noqa: PLC0415
-            NAMES,
-            Order,
-            card,
-            cut,
-            eval_prompt_ids,
-            laid_out,
-            load_pool,
-            require_apart,
-        )  # fmt: skip
-        from budgetctl.data.write import write_rows  # noqa: PLC0415
+        from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
+        from budgetctl.data.prepare import Order, card, cut, require_apart, write_rows  # noqa: PLC0415
 
-        identity, located = self.identity, context.execution.sources
+        identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
+        pool = _pool(identity.source, identity.kind, identity.split, context)
         what = f"{identity.source.source} ({identity.split})"
-        keep_out = frozenset[str]() if identity.kind == "eval" else eval_prompt_ids(identity.source, located)
-        pool = load_pool(identity.source, identity.kind, identity.split, located, keep_out)
         chosen = cut(pool, identity.kind, identity.size, order, what)
         summary = card(pool, chosen, identity.kind)
-        taken = [pool.prompt_ids[row] for row in chosen]
         if identity.apart_from is not None:
             side = identity.apart_from
-            sft = load_pool(side.source, "sft", "train", located, eval_prompt_ids(side.source, located))
+            sft = _pool(side.source, "sft", "train", context)
             picked = cut(sft, "sft", side.size, replace(order, end="front"), side.source.source)
-            require_apart(taken, [sft.prompt_ids[row] for row in picked], side.size)
+            require_apart(
+                [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], side.size
+            )
             summary["apart_from"] = {"sft_rows": side.size, "shared_prompts": 0}
         for reason, count in sorted(pool.left_out.items()):
             context.reporter.say(f"data: {count} {reason} left out")
-        with context.reporter.bar(f"{len(chosen)} {NAMES[identity.kind]}", len(chosen)) as bar:
-            write_rows(
-                context.draft.files,
-                identity.kind,
-                (
-                    laid
-                    for row in chosen
-                    for laid in laid_out(
-                        identity.kind, pool.prompt_ids[row], pool.rows[row], identity.system_prompt
-                    )
-                ),
-            )
+        with context.reporter.bar(f"{len(chosen)} {KIND_NAMES[identity.kind]}", len(chosen)) as bar:
+            write_rows(context.draft.files, pool, chosen, identity.kind, identity.system_prompt)
             bar.update(len(chosen))
         (context.draft.files / "card.json").write_text(
             json.dumps(summary, indent=1, sort_keys=True) + "\n", "utf-8"
@@ -131,3 +115,20 @@ class DataStage:
             "available": summary["available"],
             "left_out": sum(pool.left_out.values()),
         }
+
+
+def _pool(source: AnySource, kind: Kind, split: Split, context: StageContext) -> Pool:
+    """Read a pool, or take it from what this process read before: a study cuts the same pool many times."""
+    from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
+
+    name = f"data pool {source.model_dump_json()} {'pref' if kind == 'unpaired' else kind} {split}"
+    kept = context.keep.get(name)
+    if kept is not None:
+        return cast("Pool", kept)
+    located = context.execution.sources
+    held_out = held_out_prompts(source, located) if split == "train" else frozenset[str]()
+    folder = None if source.small else context.draft.scratch
+    pool = load_pool(source, kind, split, located, held_out, folder)
+    if source.small:
+        context.keep[name] = pool
+    return pool

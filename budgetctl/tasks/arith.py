@@ -124,7 +124,7 @@ def every_core() -> Iterator[Core]:
             for a in range(low, high + 1):
                 for second in ("+", "-"):
                     for b in range(low, high + 1):
-                        core = Core(start, first, a, second, b)  # type: ignore[arg-type]
+                        core = Core(start, first, a, second, b)
                         if core.middle > 0 and core.count > 0:
                             yield core
 
@@ -150,6 +150,10 @@ class Dice:
         """One of the options."""
         return options[self.below(len(options))]
 
+    def share(self) -> float:
+        """A number in [0, 1)."""
+        return self._random()
+
     def chance(self, probability: float) -> bool:
         """True at that rate."""
         return self._random() < probability
@@ -166,18 +170,19 @@ def problems(split: Split, world: int) -> Iterator[Problem]:
     cores = [core for core in every_core() if core.split == split]
     seen: set[str] = set()
     while True:
-        problem = _phrase(dice.pick(cores), dice)
+        problem = phrase(dice.pick(cores), dice)
         if problem.text not in seen:
             seen.add(problem.text)
             yield problem
 
 
-def _phrase(core: Core, dice: Dice) -> Problem:
+def phrase(core: Core, dice: Dice, together: float = 0.5) -> Problem:
+    """Word a core as a problem; a `together` question at that rate."""
     name, thing = dice.pick(NAMES), dice.pick(THINGS)
     first = dice.pick(GAINS if core.first == "+" else LOSSES)
     second = dice.pick(GAINS if core.second == "+" else LOSSES)
     story = f"{name} has {core.start} {thing}. {name} {first} {core.a}. Then {name} {second} {core.b}."
-    if dice.chance(0.5):
+    if not dice.chance(together):
         return Problem(core, f"{story} How many {thing} does {name} have now?", None)
     other = dice.pick([candidate for candidate in NAMES if candidate != name])
     other_count = dice.between(*CHANGE)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from budgetctl.data.layouts import Kind, Split
-from budgetctl.data.sources.source import Row
+from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.schema import Frozen
 from budgetctl.tasks.arith import Dice, Problem, problems
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class ArithSource(Frozen):
@@ -31,7 +34,14 @@ class ArithSource(Frozen):
     slips: float = Field(default=0.0, ge=0, le=1)
     """Share of `own` questions for which there is a pair too: careful over a wrong last result."""
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    @property
+    def small(self) -> bool:
+        return True
+
+    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split), kind)
+
+    def rows(self, kind: Kind, split: Split) -> Iterator[Row]:
         """Yield the rows of one split."""
         for problem in islice(problems(split, self.world), getattr(self, split)):
             prompt = [{"role": "user", "content": problem.text}]

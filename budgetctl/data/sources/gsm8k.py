@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from budgetctl.data.files import content_hash, located_file, read_jsonl, text_field
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.prompt_ids import prompt_id
-from budgetctl.data.sources.source import Row
+from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
 from budgetctl.tasks.arith import Dice
 from budgetctl.tasks.final_number import final_number
 from budgetctl.tasks.gsm8k import without_calculator_marks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEV_SHARE = 0.05
 """Share of the training questions set aside for dev, by hash of the question."""
@@ -45,6 +48,13 @@ class Gsm8kFiles(Frozen):
         paths = {name: folder / f"{name}.jsonl" for name in ("train", "test")}
         hashes = {name: content_hash(path) for name, path in paths.items()}
         return cls(**hashes), {hashes[name]: path for name, path in paths.items()}
+
+    @property
+    def small(self) -> bool:
+        return True
+
+    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split, located), kind)
 
     def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
         """Yield the rows of one split; dev is a fixed twentieth of the training questions."""
