@@ -68,10 +68,11 @@ class TransformersEngine:
         self._check_lengths(prompts)
         self._use(adapter)
         context = self._loaded.context_length
+        draws = decoding.max_new_tokens if decoding.temperature else 0
         rows = [
             _Row(
                 prompt, sample, min(decoding.max_new_tokens, context - len(prompt.ids)),
-                row_uniforms(decoding, prompt.prompt_id, sample, decoding.max_new_tokens if decoding.temperature else 0),
+                row_uniforms(decoding, prompt.prompt_id, sample, draws),
             )
             for prompt in prompts for sample in range(decoding.samples) if (prompt.prompt_id, sample) not in done
         ]  # fmt: skip
@@ -166,8 +167,8 @@ class TransformersEngine:
         for prompt in prompts:
             if len(prompt.ids) >= context:
                 raise UsageError(
-                    f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} leaves no "
-                    "room for an answer. Leave it out with a length filter of `data`."
+                    f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} "
+                    "leaves no room for an answer. Leave it out with a length filter of `data`."
                 )
 
     def _fitting(self, rows: Sequence[_Row], decoding: Decoding) -> int:
@@ -178,7 +179,9 @@ class TransformersEngine:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         per_token = 2 * config.num_hidden_layers * heads * width * self._base.dtype.itemsize
-        per_row = per_token * (len(rows[0].prompt.ids) + decoding.max_new_tokens) + 16 * config.vocab_size
+        per_row: int = (
+            per_token * (len(rows[0].prompt.ids) + decoding.max_new_tokens) + 16 * config.vocab_size
+        )
         free = CPU_CACHE_BYTES
         if self._device.type == "cuda":
             free = int(torch.cuda.mem_get_info(self._device)[0] * GPU_CACHE_SHARE)

@@ -23,6 +23,9 @@ IGNORED_ENTRIES = (
 )
 """Entries of a model folder that are neither hashed nor copied."""
 
+LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header that the format allows."""
+
 TEMPLATE_MARKS = {
     "tiny": ("<|assistant|>", "<|end|>", "<|bos|>"),
     "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
@@ -113,7 +116,7 @@ def _header(file: Path) -> dict[str, Any]:
         start = stream.read(8)
         try:
             (length,) = struct.unpack("<Q", start)
-            header: dict[str, Any] = json.loads(stream.read(length))
+            header: dict[str, Any] = json.loads(stream.read(min(length, LONGEST_HEADER)))
         except (struct.error, ValueError) as error:
             raise UsageError(f"{file} is not a safetensors file: {error}") from error
     return header

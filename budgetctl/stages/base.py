@@ -112,7 +112,7 @@ def _located(source: FolderSource, context: StageContext) -> Path:
     found = context.store.hash_path(folder, IGNORED_ENTRIES)
     if found != source.content:
         raise BudgetctlError(
-            f"{folder} has changed since it was planned: its content was {source.content[:12]} and is {found[:12]} now. "
+            f"{folder} has changed since it was planned: its content was {source.content[:12]} and is {found[:12]}. "
             "Plan again, or restore the folder."
         )
     return folder

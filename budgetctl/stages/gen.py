@@ -67,8 +67,8 @@ class GenStage:
         data = context.parents["prompts"]
         if PROMPTS_FILE not in data.files:
             raise UsageError(
-                f"Data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {PROMPTS_FILE}; make evaluation prompts "
-                "with `budgetctl data … --kind eval`."
+                f"Data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {PROMPTS_FILE}; make evaluation "
+                "prompts with `budgetctl data … --kind eval`."
             )
         rows = pyarrow.parquet.read_table(
             data.path(PROMPTS_FILE), columns=["prompt_id", "prompt"]

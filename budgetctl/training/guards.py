@@ -73,13 +73,13 @@ def first_step_check(settings: PftSettings, precision: Precision) -> Callable[[M
         worst = max((abs(value) for value in rewards), default=math.inf)
         if worst > tolerance:
             raise BudgetctlError(
-                f"Before the first step the policy must equal its reference, but rewards are off by {worst:.3g} (allowed "
-                f"{tolerance:g}). The reference does not belong to this policy."
+                f"Before the first step the policy must equal its reference, but rewards are off by {worst:.3g} "
+                f"(allowed {tolerance:g}). The reference does not belong to this policy."
             )
         if expected is not None and abs(figures["loss"] - expected) > max(tolerance, tolerance * expected):
             raise BudgetctlError(
-                f"The first {settings.method} loss is {figures['loss']:.6f}; it must be {expected:.6f} while the policy "
-                "equals its reference."
+                f"The first {settings.method} loss is {figures['loss']:.6f}; it must be {expected:.6f} while the "
+                "policy equals its reference."
             )
 
     return check

@@ -207,8 +207,8 @@ class _Bench:
                 rows = smaller(size, rows or method.least, method.least)
                 if rows is None and recompute:
                     raise BudgetctlError(
-                        f"A row of {method.longest} tokens does not fit into this GPU's memory, even when activations are "
-                        "recomputed. Lower max_length, use weights: qlora, or a GPU with more memory."
+                        f"A row of {method.longest} tokens does not fit into this GPU's memory, even when activations "
+                        "are recomputed. Lower max_length, use weights: qlora, or a GPU with more memory."
                     ) from None
                 recompute = recompute or rows is None
             self._job.reporter.say(

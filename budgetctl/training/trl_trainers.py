@@ -123,23 +123,33 @@ class _KeptReference(_Checkpoints):
         for column, values in columns.items():
             if len(values) != len(dataset) or not bool(torch.isfinite(values).all()):
                 raise BudgetctlError(
-                    f"The reference log-probabilities ({column}) are incomplete: {int(torch.isfinite(values).sum())} "
-                    f"of {len(dataset)} rows."
+                    f"The reference log-probabilities ({column}) are incomplete: "
+                    f"{int(torch.isfinite(values).sum())} of {len(dataset)} rows."
                 )
             dataset = dataset.add_column(column, values.tolist())
         return dataset
 
     def _reference_columns(self, dataset: Any, batch_size: int) -> dict[str, torch.Tensor]:
-        names = ("ref_chosen_logps", "ref_rejected_logps") if "chosen_ids" in dataset.column_names else ("ref_logps", "ref_KL_logps")  # fmt: skip
+        """Score every distinct row once; the dataset repeats them pass by pass."""
+        paired = "chosen_ids" in dataset.column_names
+        names = ("ref_chosen_logps", "ref_rejected_logps") if paired else ("ref_logps", "ref_KL_logps")
+        place: dict[tuple[int, ...], int] = {}
+        owner = [place.setdefault(self._content(row), len(place)) for row in dataset]
+        first = {which: index for index, which in reversed(list(enumerate(owner)))}
+        distinct = dataset.select([first[which] for which in range(len(place))])
         parts: list[tuple[torch.Tensor, ...]] = []
         self.model.eval()
-        for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator):  # type: ignore[arg-type]
+        for batch in DataLoader(distinct, batch_size=batch_size, collate_fn=self.data_collator):
             moved = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
             scores = self.compute_ref_log_probs(self.model, moved)
             parts.append(tuple(score.float().cpu() for score in scores if score is not None))
-        return {
-            name: torch.cat(column) for name, column in zip(names, zip(*parts, strict=True), strict=False)
-        }
+        columns = [torch.cat(column)[owner] for column in zip(*parts, strict=True)]
+        return dict(zip(names, columns, strict=False))
+
+    @staticmethod
+    def _content(row: dict[str, Any]) -> tuple[int, ...]:
+        lists = [row[name] for name in sorted(row) if name.endswith("_ids")]
+        return tuple(token for ids in lists for token in (*ids, -1))
 
 
 class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]

@@ -10,6 +10,9 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = {
     "tiny": ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"],
@@ -26,9 +29,6 @@ SPECIAL_TOKENS = {
 
 def byte_tokenizer(template: str) -> Any:
     """A tokenizer of single bytes with the special tokens of one family."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
     special = SPECIAL_TOKENS[template]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(
@@ -44,14 +44,17 @@ def byte_tokenizer(template: str) -> Any:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Matrices this small only lose by more."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def make_small_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a Transformers folder with a random two-layer Llama over bytes."""
 
     def make(template: str = "tiny", hidden: int = 32, seed: int = 0) -> Path:
-        import torch
-        from transformers import LlamaConfig, LlamaForCausalLM
-
         folder = tmp_path_factory.mktemp("small-base")
         tokenizer = byte_tokenizer(template)
         torch.manual_seed(seed)

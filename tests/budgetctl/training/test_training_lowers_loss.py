@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 import torch
+from peft import PeftModel
+from training_results import curve_values
+from transformers import AutoModelForCausalLM
 
 from budgetctl.errors import BudgetctlError
 from budgetctl.models.adapters import Adapter
@@ -18,16 +20,8 @@ from budgetctl.training.run import train_pft, train_sft
 FAST = OptimizerSettings(learning_rate=1e-2)
 
 
-def curve(folder: Path, name: str) -> list[float]:
-    table = pyarrow.parquet.read_table(folder / "curves.parquet").to_pylist()
-    return [row["value"] for row in table if row["name"] == name]
-
-
 def logits(base: Path, adapter: Path | None) -> torch.Tensor:
     """Logits of a fixed text, everything read from disk."""
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
@@ -38,7 +32,7 @@ def logits(base: Path, adapter: Path | None) -> torch.Tensor:
 def test_sft_lowers_the_loss_and_its_adapter_answers_otherwise(make_job: Any, small_base: Path) -> None:
     job = make_job()
     metrics = train_sft(job, SftSettings(epochs=8, optimizer=FAST))
-    losses = curve(job.out, "loss")
+    losses = curve_values(job.out, "loss")
     assert len(losses) == metrics["steps"] == math.ceil(24 * 8 / 16)
     assert losses[-1] < 0.5 * losses[0]
     assert (logits(small_base, job.out) - logits(small_base, None)).abs().max() > 0.1
@@ -48,7 +42,7 @@ def test_full_loss_counts_the_prompt_too(make_job: Any) -> None:
     answer, full = make_job(), make_job()
     train_sft(answer, SftSettings(epochs=1))
     train_sft(full, SftSettings(epochs=1, loss="full"))
-    assert curve(answer.out, "loss")[0] != pytest.approx(curve(full.out, "loss")[0], abs=1e-3)
+    assert curve_values(answer.out, "loss")[0] != pytest.approx(curve_values(full.out, "loss")[0], abs=1e-3)
 
 
 @pytest.fixture
@@ -70,14 +64,14 @@ def test_each_preference_method_trains(
     smoothing = 0.1 if method in ("robust", "exo") else 0.0
     settings = PftSettings(method=method, epochs=10, optimizer=FAST, label_smoothing=smoothing)
     metrics = train_pft(job, settings)
-    losses = curve(job.out, "loss")
+    losses = curve_values(job.out, "loss")
     assert losses[-1] < losses[0]
     assert (logits(small_base, job.out) - logits(small_base, start)).abs().max() > 0.01
     assert metrics["adapter_rank"] == (32 if cold else 64)
     if method in ("dpo", "robust"):
         assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
-        assert curve(job.out, "rewards/margins")[0] == pytest.approx(0, abs=1e-4)
-        assert curve(job.out, "rewards/margins")[-1] > 0.1
+        assert curve_values(job.out, "rewards/margins")[0] == pytest.approx(0, abs=1e-4)
+        assert curve_values(job.out, "rewards/margins")[-1] > 0.1
     if method == "kto":
         assert losses[0] == pytest.approx(0.5, abs=1e-4)
 

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from budgetctl.errors import UsageError
+from budgetctl.models.templates import Template
+from budgetctl.stages.pft import PftIdentity, PftStage
+from budgetctl.stages.sft import SftIdentity, SftStage
+from budgetctl.training.config import LoraSettings, PftSettings, SftSettings
+
+TINY = Template.named("tiny")
+SMALL = LoraSettings(rank=4)
+
+
+def identity(**settings: Any) -> PftIdentity:
+    return PftIdentity(template=TINY, settings=PftSettings(lora=SMALL, epochs=1, **settings))
+
+
+@pytest.mark.parametrize(
+    ("method", "file"), [("dpo", "pref.parquet"), ("kto", "unpaired.parquet"), ("kto", "pref.parquet")]
+)
+def test_it_stacks_over_a_checkpoint_or_the_base(
+    method: str, file: str, run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]
+) -> None:
+    sft = SftStage(
+        SftIdentity(template=TINY, settings=SftSettings(lora=SMALL)), base_key, publish_rows("sft.parquet")
+    )
+    policy = run_stage(sft).artifact.key
+    pairs = publish_rows(file)
+    over_policy = run_stage(
+        PftStage(identity(method=method), base=base_key, data=pairs, policy=policy)
+    ).artifact
+    over_base = run_stage(PftStage(identity(method=method), base=base_key, data=pairs)).artifact
+    assert over_policy.metrics["adapter_rank"] == 8
+    assert over_base.metrics["adapter_rank"] == 4
+    assert over_policy.parents == {"base": base_key, "data": pairs, "policy": policy}
+    assert over_base.parents == {"base": base_key, "data": pairs}
+
+
+def test_data_of_another_kind(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]
+) -> None:
+    with pytest.raises(UsageError, match=r"holds sft.parquet; dpo needs pref.parquet"):
+        run_stage(PftStage(identity(), base=base_key, data=publish_rows("sft.parquet")))
+    with pytest.raises(UsageError, match=r"kto needs unpaired.parquet or pref.parquet"):
+        run_stage(PftStage(identity(method="kto"), base=base_key, data=publish_rows("sft.parquet")))
