@@ -10,6 +10,8 @@ from budgetctl.stages.data import DataIdentity
 from budgetctl.study.plan import Plan
 from store import Store
 
+MOST_SHOWN = 12
+
 
 def require_rows(plan: Plan, store: Store) -> None:
     """Refuse a plan with cells whose rows cannot be had. Rows that are published already need no look.
@@ -34,7 +36,9 @@ def require_rows(plan: Plan, store: Store) -> None:
                 if reason:
                     problems.append(f"{cell.name} cannot be had: {reason}")
     if problems:
-        raise UsageError("\n".join([*problems, "lower the budget, or leave these cells out of the grid"]))
+        listed, more = problems[:MOST_SHOWN], len(problems) - MOST_SHOWN
+        listed += [f"… and {more} more cells"] if more > 0 else []
+        raise UsageError("\n".join([*listed, "lower the budget, or leave these cells out of the grid"]))
 
 
 class _RowCounter:
@@ -46,12 +50,12 @@ class _RowCounter:
 
     def shortage(self, wanted: DataIdentity) -> str:
         """Why the rows are too few, or an empty text."""
-        from budgetctl.data.prepare import NAMES  # noqa: PLC0415  (needs pyarrow)
+        from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
 
         assert wanted.size is not None
         ids = self._prompt_ids(wanted)
         if wanted.size > len(ids):
-            return f"it needs {wanted.size} {NAMES[wanted.kind]} and {wanted.source.source} has {len(ids)}"
+            return f"it needs {wanted.size} {KIND_NAMES[wanted.kind]} and {wanted.source.source} has {len(ids)}"
         if wanted.apart_from is None:
             return ""
         both = set(ids) | set(self._prompt_ids(wanted.model_copy(update={"kind": "sft"})))
@@ -64,12 +68,12 @@ class _RowCounter:
         return ""
 
     def _prompt_ids(self, wanted: DataIdentity) -> list[str]:
-        from budgetctl.data.prepare import eval_prompt_ids, load_pool  # noqa: PLC0415
+        from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
 
         kind = "pref" if wanted.kind == "unpaired" else wanted.kind
         name = f"{kind} {wanted.source.model_dump_json()}"
         if name not in self._ids:
-            keep_out = eval_prompt_ids(wanted.source, self._located)
+            keep_out = held_out_prompts(wanted.source, self._located)
             pool = load_pool(wanted.source, kind, "train", self._located, keep_out)
             self._ids[name] = list(pool.prompt_ids)
         return self._ids[name]
