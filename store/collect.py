@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from store.aliases import read_alias
 from store.artifact import DROPPED_NAME, read_dropped
-from store.draft import draft_owner_is_dead, find_drafts
+from store.draft import draft_owner_lives, find_drafts
 from store.errors import CorruptArtifact
 from store.files import disk_errors, fsync_path, remove_tree, to_json, token, write_atomic
 from store.layout import Layout
@@ -25,6 +26,8 @@ from store.manifest import FileEntry, Manifest, read_manifest
 from store.payload import KEY_PATTERN, Payload
 
 _LOG = logging.getLogger("store")
+_UNKNOWN_GRACE = 86400.0
+"""Seconds for which a draft must have lain still if its process, on another host, may live."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,11 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
     """
     with disk_errors(layout.root):
         now = _file_system_now(layout)
-        manifests = {key: _read(layout, key) for key in _published(layout)}
-        ages = {key: now - layout.manifest(key).stat().st_mtime for key in manifests}
+        busy = _in_work(layout)  # before the listing: work that ends in between shows up as a young artifact
+        manifests = _read_all(layout, _published(layout))
+        ages = {key: now - status.st_mtime for key in manifests if (status := _status(layout.manifest(key)))}
         young = {key for key, age in ages.items() if age < grace}
-        wanted = _ancestors(layout, manifests, {*roots, *young, *_in_work(layout)})
+        wanted = _ancestors(layout, manifests, {*roots, *young, *busy})
         victims = _children_first(
             {key: m for key, m in manifests.items() if m is not None and key not in wanted}
         )
@@ -94,7 +98,9 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
         ]
         items += [Garbage("blob", path.name, "", size, age) for path, size, age in orphans]
         if not dry_run:
-            _remove(layout, victims, [path for path, _ in drafts], [path for path, _ in leftovers])
+            _remove_artifacts(layout, victims, manifests)
+            for path, _ in (*drafts, *leftovers):
+                _remove(path)
             for path, _, _ in blobs:
                 _unlink_unshared(path)
         return Collection(tuple(items), sum(size for _, size, _ in blobs))
@@ -147,12 +153,18 @@ def _published(layout: Layout) -> list[str]:
     return [path.name for path in layout.root.glob("artifacts/??/*") if KEY_PATTERN.fullmatch(path.name)]
 
 
-def _read(layout: Layout, key: str) -> Manifest | None:
-    try:
-        return read_manifest(layout.manifest(key), key)
-    except CorruptArtifact as error:
-        _LOG.warning("left alone by collection: %s", error)
-        return None
+def _read_all(layout: Layout, keys: Iterable[str]) -> dict[str, Manifest | None]:
+    """Manifests by key; None for those that cannot be read."""
+    found: dict[str, Manifest | None] = {}
+    for key in keys:
+        try:
+            found[key] = read_manifest(layout.manifest(key), key)
+        except FileNotFoundError:  # removed since it was listed
+            continue
+        except CorruptArtifact as error:
+            _LOG.warning("left alone by collection: %s", error)
+            found[key] = None
+    return found
 
 
 def _in_work(layout: Layout) -> set[str]:
@@ -211,7 +223,9 @@ def _unshared_blobs(
     links = Counter(entry.hash for manifest in victims.values() for entry in manifest.files.values())
     found = []
     for blob in layout.root.glob("blobs/??/*"):
-        status = blob.lstat()
+        status = _status(blob)
+        if status is None:
+            continue
         age = now - status.st_ctime
         unused = status.st_nlink <= links[blob.name] + 1
         if blob.name not in kept and unused and (blob.name in links or age >= grace):
@@ -224,46 +238,60 @@ def _old_drafts(layout: Layout, now: float, grace: float) -> list[tuple[Path, fl
     found = []
     for path in layout.drafts.iterdir():
         age = now - _last_change(path)
-        finished = layout.manifest(path.name[:64]).exists() and draft_owner_is_dead(path)
-        if finished or age >= grace:
+        lives = draft_owner_lives(path)
+        published = layout.manifest(path.name[:64]).exists()
+        patience = max(grace, _UNKNOWN_GRACE) if lives is None and not path.name.startswith(".") else grace
+        if not lives and (age >= patience or (published and lives is False)):
             found.append((path, age))
     return found
 
 
 def _last_change(path: Path) -> float:
-    times = [path.lstat().st_mtime]
+    """When anything below `path` was last changed; what vanishes meanwhile is in use, so it counts as now."""
+    times = [status.st_mtime if (status := _status(path)) else math.inf]
     for folder, _, names in os.walk(path):
-        times += [Path(folder, name).lstat().st_mtime for name in (*names, ".")]
+        times += [
+            status.st_mtime if (status := _status(Path(folder, name))) else math.inf for name in (*names, ".")
+        ]
     return max(times)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """lstat, or None for what another process has just removed."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
 
 
 def _leftovers(layout: Layout, now: float, grace: float) -> list[tuple[Path, float]]:
     """Temporary files of killed processes, and what an interrupted collection had already taken out."""
     patterns = (".*", "*/.*", "attempts/??/.*", "artifacts/??/*/.*")
     hidden = [path for pattern in patterns for path in layout.root.glob(pattern) if path.is_file()]
-    aged = [(path, now - path.lstat().st_mtime) for path in hidden]
+    aged = [(path, now - status.st_mtime) for path in hidden if (status := _status(path))]
     return [(path, age) for path, age in aged if age >= grace] + [
         (path, 0.0) for path in layout.trash.iterdir()
     ]
 
 
-def _remove(
-    layout: Layout, victims: Iterable[str], drafts: Iterable[Path], leftovers: Iterable[Path]
-) -> None:
+def _remove_artifacts(layout: Layout, victims: Iterable[str], known: Mapping[str, Manifest | None]) -> None:
+    """Take each victim out by one rename, unless work that began since the listing needs it."""
     busy = _in_work(layout)
+    fresh = _read_all(layout, set(_published(layout)) - set(known))
+    needed = _ancestors(layout, {**known, **fresh}, {*busy, *fresh})
     for key in victims:
-        if key not in busy:
+        if key not in needed:
             aside = layout.trash / f"{key}.{token()}"
             layout.artifact(key).rename(aside)
             fsync_path(layout.artifact(key).parent)
             remove_tree(aside)
-    for path in drafts:
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
         remove_tree(path)
-    for path in leftovers:
-        if path.is_dir():
-            remove_tree(path)
-        else:
-            path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _size(manifest: Manifest) -> int:
@@ -271,7 +299,8 @@ def _size(manifest: Manifest) -> int:
 
 
 def _tree_size(folder: Path) -> int:
-    return sum(Path(root, name).lstat().st_size for root, _, names in os.walk(folder) for name in names)
+    paths = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sum(status.st_size for path in paths if (status := _status(path)))
 
 
 def _file_system_now(layout: Layout) -> float:

@@ -226,7 +226,7 @@ def open_draft(layout: Layout, payload: Payload, holds_lease: bool) -> Draft:
         folder = layout.drafts / _draft_name(payload.key)
         found = sorted(find_drafts(layout, payload.key), key=_last_change, reverse=True)
         for old in found:
-            if draft_owner_is_dead(old) and _take_over(old, folder):
+            if draft_owner_lives(old) is False and _take_over(old, folder):
                 return Draft(layout, payload, folder)
         _make_folder(layout, payload, folder)
         for old in found if holds_lease else []:
@@ -246,13 +246,13 @@ def find_drafts(layout: Layout, key: str = "") -> list[Path]:
     ]
 
 
-def draft_owner_is_dead(folder: Path) -> bool:
-    """Whether the process that the draft's name tells of is gone for certain."""
+def draft_owner_lives(folder: Path) -> bool | None:
+    """Whether the process that the draft's name tells of is alive; None if that cannot be known from here."""
     found = re.fullmatch(r"[0-9a-f]{64}\.[^.]*\.(\d+)\.(\d+)\.([0-9a-f]{8})\.[0-9a-f]+", folder.name)
     me = Holder.current()
     if found is None or not me.machine or found[3] != _machine_mark(me):
-        return False
-    return Holder(me.host, me.machine, int(found[1]), int(found[2]), me.user, "").is_dead()
+        return None
+    return not Holder(me.host, me.machine, int(found[1]), int(found[2]), me.user, "").is_dead()
 
 
 def _folders_of(root: Path, names: Iterable[str]) -> set[Path]:

@@ -39,6 +39,9 @@ class Remote:
             self._fs, self._root = fsspec.core.url_to_fs(url, **options)
         protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
         self._whole_puts = bool(_WHOLE_PUTS & set(protocols))
+        self.parallel = (
+            8 if self._whole_puts or "file" in protocols else 1
+        )  # paramiko's SFTP client is not for threads
 
     def has(self, key: str) -> bool:
         """Whether the remote has the whole artifact."""

@@ -17,8 +17,6 @@ from store.hashing import hash_file
 from store.manifest import Manifest
 from store.remote import Remote
 
-_PARALLEL = 8
-
 
 @dataclass(frozen=True)
 class Transfer:
@@ -131,7 +129,7 @@ def _push_one(store: Store, remote: Remote, key: str) -> Transfer:
         entry = artifact.files[name]
         return entry.size if remote.send_blob(artifact.path(name), entry.hash, entry.size) else -1
 
-    with ThreadPoolExecutor(_PARALLEL) as pool:
+    with ThreadPoolExecutor(remote.parallel) as pool:
         sizes = [size for size in pool.map(send, names.values()) if size >= 0]
     remote.send_document(
         f"artifacts/{home[:2]}/{home}/manifest.json", store.layout.manifest(home).read_bytes()
@@ -173,7 +171,7 @@ def _bring_files(store: Store, remote: Remote, manifest: Manifest, draft: Draft)
         return local.stat().st_size
 
     with disk_errors(store.root):
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        with ThreadPoolExecutor(remote.parallel) as pool:
             sizes = [
                 size
                 for size in pool.map(bring, {entry.hash for entry in manifest.files.values()})
