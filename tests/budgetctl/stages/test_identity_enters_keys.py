@@ -137,7 +137,7 @@ print(*plan_study(load_recipe(Path(sys.argv[1])), Store.open(sys.argv[2], create
 
 
 def test_keys_do_not_depend_on_where_and_how_the_program_runs(tmp_path: Path) -> None:
-    rows = '{"question": "1 + %d?", "answer": "2 + 5 = <<2+5=7>>7. So %d.\\n#### 7"}\n'
+    rows = '{"question": "1 + %d?", "answer": "2 + 5 = <<2+5=7>>7 or %d\\n#### 7"}\n'
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "train.jsonl").write_text("".join(rows % (i, i + 1) for i in range(40)))
@@ -149,8 +149,9 @@ def test_keys_do_not_depend_on_where_and_how_the_program_runs(tmp_path: Path) ->
     def keys(folder: str, **environment: str) -> str:
         done = subprocess.run(
             [sys.executable, "-P", "-c", SCRIPT, str(tmp_path / folder / "recipe.yaml"), str(tmp_path / f"s-{folder}")],
-            cwd=tmp_path / folder, env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+            cwd=tmp_path / folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
         )  # fmt: skip
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     first = keys("here", PYTHONHASHSEED="1", LC_ALL="C")
