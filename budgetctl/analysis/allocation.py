@@ -32,6 +32,7 @@ class _Unit:
 
     offset: float
     scale: float
+    bounded: bool
 
 
 class AllocationModel:
@@ -105,7 +106,10 @@ class AllocationModel:
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         fresh = np.random.default_rng(index).standard_normal(mean.shape) @ root.T
         misfit = self._draws.misfit[index] @ weights.T + self._draws.misfit_sd[:, None] * fresh
-        return np.asarray((mean + misfit) * self._unit.scale + self._unit.offset, dtype=np.float64)
+        score = mean + misfit
+        if self._unit.bounded:
+            score = np.clip(score, 0.0, 1.0)
+        return np.asarray(score * self._unit.scale + self._unit.offset, dtype=np.float64)
 
     def measured_budgets(self, group: GroupName) -> tuple[float, float]:
         """Smallest and largest number of rows with an observation; the untrained model does not count."""
@@ -117,10 +121,10 @@ class AllocationModel:
 def _unit_of(observations: Sequence[Observation]) -> _Unit:
     scores = np.array([observation.score for observation in observations])
     if scores.min() >= 0.0 and scores.max() <= 1.0:
-        return _Unit(0.0, 1.0)
+        return _Unit(0.0, 1.0, bounded=True)
     if scores.min() >= 0.0 and scores.max() <= 100.0:
-        return _Unit(0.0, 100.0)
-    return _Unit(float(scores.min()), float(np.ptp(scores)) or 1.0)
+        return _Unit(0.0, 100.0, bounded=True)
+    return _Unit(float(scores.min()), float(np.ptp(scores)) or 1.0, bounded=False)
 
 
 def _groups_of(observations: Sequence[Observation], unit: _Unit) -> dict[GroupName, Group]:

@@ -68,6 +68,8 @@ class Recommendation:
             "high": _rounded(self.high),
             "alternatives": list(self.alternatives),
             "basis": self.basis,
+            "n_sft": self.split.n_sft,
+            "n_pft": self.split.n_pft,
         }
 
 
