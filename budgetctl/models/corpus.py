@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from budgetctl.schema import Frozen
-from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, Dice, every_core, phrase
+from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, Dice, cores_of, phrase
 
 PAST_GAINS = ("found", "bought", "got", "picked", "was given", "won")
 PAST_LOSSES = ("lost", "sold", "gave away", "dropped", "ate", "threw out")
@@ -23,7 +23,7 @@ class CorpusMix(Frozen):
 
     sums: float = 0.1
     """Lists of single sums."""
-    stories: float = 0.55
+    stories: float = 0.6
     """Stories with their chain of sums."""
     echoes: float = 0.2
     """Lists that somebody reads out again; they teach a small model to look back, which stories need."""
@@ -38,7 +38,7 @@ class CorpusMix(Frozen):
 def documents(mix: CorpusMix, seed: int) -> Iterator[str]:
     """An endless, repeatable stream of short documents."""
     dice = Dice(f"tiny corpus {seed}")
-    cores = [core for core in every_core() if core.split == "train"]
+    cores = cores_of("train")
     while True:
         heading = f"{'#' * dice.between(1, 4)} {dice.pick(PLACES)}\n" if dice.chance(mix.headed) else ""
         at = dice.share()

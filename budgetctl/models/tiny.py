@@ -36,13 +36,13 @@ class TinyConfig(Frozen):
 
     hidden: int = Field(default=96, gt=0)
     layers: int = Field(default=3, gt=0)
-    heads: int = Field(default=3, gt=0)
+    heads: int = Field(default=4, gt=0)
     feed_forward: int = Field(default=288, gt=0)
     vocabulary: int = Field(default=512, ge=280)
     """At most so many tokens: 256 bytes, the special tokens and merges learned from the corpus."""
     context: int = Field(default=256, gt=0)
     mix: CorpusMix = CorpusMix()
-    steps: int = Field(default=1100, gt=0)
+    steps: int = Field(default=900, gt=0)
     sequences: int = Field(default=16, gt=0)
     """Packed sequences a step."""
     sequence: int = Field(default=128, gt=1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeVar
 
 from budgetctl.tasks.final_number import final_number, same_number
@@ -129,6 +130,12 @@ def every_core() -> Iterator[Core]:
                             yield core
 
 
+@cache
+def cores_of(split: Split) -> tuple[Core, ...]:
+    """The cores that problems of a split may use."""
+    return tuple(core for core in every_core() if core.split == split)
+
+
 class Dice:
     """Draws that depend on nothing but a text: the same for every Python version and machine.
 
@@ -167,7 +174,7 @@ def problems(split: Split, world: int) -> Iterator[Problem]:
         world: Another number gives other problems.
     """
     dice = Dice(f"arith problems {world} {split}")
-    cores = [core for core in every_core() if core.split == split]
+    cores = cores_of(split)
     seen: set[str] = set()
     while True:
         problem = phrase(dice.pick(cores), dice)
