@@ -48,7 +48,10 @@ class LineReporter:
         self._every_s = every_s
 
     def say(self, text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {self._prefix}{text}", file=self._stream, flush=True)
+        try:
+            print(f"{time.strftime('%H:%M:%S')} {self._prefix}{text}", file=self._stream, flush=True)
+        except BrokenPipeError:
+            return  # whoever listened is gone; that must not fail the work
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Bar]:

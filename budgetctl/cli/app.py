@@ -15,6 +15,7 @@ from budgetctl.cli import (
     init,
     pft,
     plan,
+    recommend,
     remotes,
     report,
     run,
@@ -82,6 +83,7 @@ app.command("init", rich_help_panel=STUDY)(init.init)
 app.command("run", rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
 app.command("report", rich_help_panel=STUDY)(report.report)
+app.command("recommend", rich_help_panel=STUDY)(recommend.recommend)
 app.command("worker", rich_help_panel=STUDY)(worker.worker)
 app.command("base", rich_help_panel=STAGE)(base.base)
 app.command("data", rich_help_panel=STAGE)(data.data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +19,8 @@ from budgetctl.study.state import missing_of
 from store import Store
 
 POLL_S = 0.5
+PR_SET_PDEATHSIG = 1
+"""From <sys/prctl.h>."""
 STOP_GRACE_S = 120.0
 
 
@@ -72,7 +76,13 @@ def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send TERM to this (child) process when its parent dies, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _relay(worker: subprocess.Popen[str], prefix: str, reporter: Reporter) -> threading.Thread:

@@ -31,8 +31,11 @@ class Cost(Frozen):
     """Prices of one row of each kind."""
 
     sft: float = Field(default=1.0, gt=0)
+    """Price of one demonstration."""
     pft: float = Field(default=1.0, gt=0)
+    """Price of one preference pair."""
     currency: str = "examples"
+    """Name of the unit that budgets are in."""
     gpu_hour: float | None = Field(default=None, gt=0)
     """What an hour of one GPU costs, in `gpu_currency`; None leaves money for computing out of estimates."""
     gpu_currency: str = "$"
@@ -65,15 +68,25 @@ class Recipe(Frozen):
     """A study: every combination of base × task × method × budget × share × seed is a cell."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the study; letters, digits, `.`, `_` and `-`."""
     description: str = ""
+    """For people."""
     bases: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="base")]
+    """Base models: names such as `tiny` or `llama3-1B`, Transformers folders, hub ids. One or a list."""
     tasks: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="task")]
+    """Tasks: `arith`, `gsm8k`. One or a list."""
     methods: Annotated[tuple[str, ...], OneOrMore, Field(min_length=1, alias="method")] = ("dpo",)
+    """Preference methods: `dpo`, `kto`, … One or a list."""
     budgets: Annotated[tuple[float, ...], OneOrMore, Field(min_length=1)]
+    """Budgets, in annotated rows or, with prices in `cost`, in money."""
     shares: Annotated[tuple[Share, ...], OneOrMore, Field(min_length=1)] = (1.0, 0.75, 0.5, 0.25, 0.0)
+    """SFT shares of each budget, 0 to 1; the rest buys preference pairs."""
     seeds: Annotated[tuple[int, ...], OneOrMore, Field(min_length=1)] = (0,)
+    """Seeds; each draws its own rows and trains its own models."""
     cost: Cost = Cost()
+    """What rows cost; see below."""
     data: DataSettings = DataSettings()
+    """Where rows come from; see below."""
     base_settings: Mapping[str, Any] = {}
     """Settings of the base stage (for `tiny`: its size and pretraining)."""
     sft: Mapping[str, Any] = {}
@@ -81,7 +94,9 @@ class Recipe(Frozen):
     pft: Mapping[str, Any] = {}
     """Training settings of preference finetuning."""
     evaluation: EvalSettings = Field(default=EvalSettings(), alias="eval")
+    """What is measured; see below."""
     slurm: SlurmSettings = SlurmSettings()
+    """The batch script; see below."""
 
     @field_validator("budgets")
     @classmethod

@@ -1,0 +1,72 @@
+"""Write docs/reference/settings.md from the settings models: `python docs/make_settings.py`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from budgetctl.data.sources.arith import ArithSource
+from budgetctl.models.tiny import TinyConfig
+from budgetctl.study.recipe import Cost, DataSettings, EvalSettings, Recipe, SlurmSettings
+from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
+
+TARGET = Path(__file__).parent / "reference" / "settings.md"
+
+SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("The recipe", "Top-level keys of a recipe file.", Recipe),
+    ("`cost`", "Prices of one row of each kind.", Cost),
+    ("`data`", "Where rows come from and how subsets are drawn.", DataSettings),
+    ("`data.options` of `arith`", "The generated task.", ArithSource),
+    ("`base_settings` of `tiny`", "The embedded base model.", TinyConfig),
+    ("`sft`", "Supervised finetuning; on the command line `--set NAME=VALUE`.", SftSettings),
+    ("`pft`", "Preference finetuning; what is not listed is as for `sft`.", PftSettings),
+    ("`sft.optimizer`, `pft.optimizer`", "How weights move.", OptimizerSettings),
+    ("`sft.lora`, `pft.lora`", "Shape of one adapter.", LoraSettings),
+    ("`eval`", "What is measured.", EvalSettings),
+    ("`slurm`", "The batch script.", SlurmSettings),
+)
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Field name → the docstring below it, in this class or the ones it extends."""
+    found: dict[str, str] = {}
+    for parent in reversed(model.__mro__):
+        if parent in (BaseModel, object) or not issubclass(parent, BaseModel):
+            continue
+        body = ast.parse(inspect.getsource(parent)).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if named and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[union-attr]
+    return found
+
+
+def section(title: str, introduction: str, model: type[BaseModel]) -> str:
+    """One table of fields."""
+    said = meanings(model)
+    lines = [f"## {title}", "", introduction, "", "| key | default | meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            default = "required"
+        elif isinstance(field.default, BaseModel):
+            default = "see below"
+        else:
+            default = f"`{field.default!r}`".replace("|", "\\|")
+        lines.append(f"| `{field.alias or name}` | {default} | {said.get(name, '').replace('|', chr(92) + '|')} |")
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The whole page."""
+    head = "# Settings\n\nWritten by `python docs/make_settings.py` from the models that validate them.\n"
+    return "\n\n".join([head, *(section(*entry) for entry in SECTIONS)]) + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")
+    print(TARGET, file=sys.stderr)

@@ -1,0 +1,130 @@
+"""A small real study: killed at random moments it loses nothing, and done it does nothing again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import BUDGETCTL, Run, clean_environment
+
+RECIPE = """
+name: small
+base: tiny
+task: arith
+method: dpo
+budgets: [24, 48]
+shares: [1, 0.5, 0]
+seeds: [0, 1]
+base_settings: {steps: 40, hidden: 48, layers: 2, heads: 3, feed_forward: 96}
+data: {options: {train: 400, test: 40}}
+sft: {epochs: 2, batch_size: 8, optimizer: {learning_rate: 3.0e-3}}
+pft: {epochs: 2, batch_size: 8}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def run_and_kill(recipe: Path, store: Path, after_s: float) -> None:
+    """Start the study in a process group of its own and kill the whole group with SIGKILL."""
+    process = subprocess.Popen(
+        [BUDGETCTL, "run", "--grid", recipe, "--jobs", "2"],
+        env=clean_environment(BUDGETCTL_STORE=str(store)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(after_s)
+    children = descendants(process.pid)
+    for pid in (process.pid, *children):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes started by `pid` and by those it started."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def published(store: Path) -> set[str]:
+    return {path.parent.name for path in store.glob("artifacts/??/*/manifest.json")}
+
+
+def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], float]:
+    """(budget, share) → mean score, from the JSON table."""
+    (table,) = json.loads(done.stdout)
+    return {(cell["budget"], cell["sft_ratio"]): cell["score"] for cell in table["cells"]}
+
+
+@pytest.mark.slow
+def test_killed_ten_times_the_study_ends_as_if_undisturbed(budgetctl: Run, recipe: Path, tmp_path: Path) -> None:
+    calm, store = tmp_path / "calm", tmp_path / "store"
+    budgetctl("run", "--grid", recipe, "--store", calm, "--jobs", "2")
+    calm_table = scores(budgetctl("report", "--grid", recipe, "--store", calm, "--format", "json"))
+
+    dice = random.Random(20_261_122)
+    before: set[str] = set()
+    for _ in range(10):
+        run_and_kill(recipe, store, after_s=dice.uniform(1.5, 9.0))
+        assert before <= published(store), "a finished stage was lost"
+        before = published(store)
+        if before:
+            budgetctl("store", "verify", "--deep", "--store", store)
+    budgetctl("run", "--grid", recipe, "--store", store, "--jobs", "2")
+
+    assert published(store) == published(calm)
+    budgetctl("store", "verify", "--deep", "--store", store)
+    assert budgetctl("store", "leases", "--store", store).stdout == ""
+    table = scores(budgetctl("report", "--grid", recipe, "--store", store, "--format", "json"))
+    assert table.keys() == calm_table.keys()
+    for cell, score in table.items():
+        assert score == pytest.approx(calm_table[cell], abs=0.1), cell  # training is resumed, not replayed bit by bit
+
+
+@pytest.mark.slow
+def test_a_finished_study_runs_nothing_again(budgetctl: Run, recipe: Path, store: Path) -> None:
+    budgetctl("run", "--grid", recipe, "--jobs", "2")
+    attempts = sorted(store.glob("attempts/??/*.json"))
+    first = budgetctl("report", "--grid", recipe)
+    again = budgetctl("run", "--grid", recipe, "--jobs", "2")
+    assert again.stdout == first.stdout
+    assert sorted(store.glob("attempts/??/*.json")) == attempts
+    ends = [json.loads(path.read_text())["outcome"] for path in attempts]
+    assert ends == ["published"] * len(published(store))
+
+
+@pytest.mark.slow
+def test_the_commands_compose_like_the_plan(budgetctl: Run, recipe: Path, store: Path) -> None:
+    """The stage commands, called one by one, find what the study made: same meaning, same key."""
+    budgetctl("run", "--grid", recipe, "--jobs", "2")
+    attempts = sorted(store.glob("attempts/??/*.json"))
+    rows = ("--set", "train=400", "--set", "test=40")
+    demonstrations = budgetctl("data", "arith", "--size", 24, *rows).stdout.strip()
+    tiny = ("steps=40", "hidden=48", "layers=2", "heads=3", "feed_forward=96")
+    base = budgetctl("base", "tiny", *[word for pair in tiny for word in ("--set", pair)]).stdout.strip()
+    sft = budgetctl(
+        "sft", "--base", base, "--data", demonstrations, "--epochs", 2, "--batch-size", 8, "--lr", "3e-3"
+    ).stdout.strip()
+    prompts = budgetctl("data", "arith", "--kind", "eval", *rows).stdout.strip()
+    gen = budgetctl("gen", sft, "--data", prompts).stdout.strip()
+    evaluation = budgetctl("eval", gen)
+    assert evaluation.stdout.count("\n") == 1
+    assert sorted(store.glob("attempts/??/*.json")) == attempts
