@@ -1,0 +1,1 @@
+"""One self-contained HTML page that holds a study's answer."""
