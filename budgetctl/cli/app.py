@@ -21,6 +21,7 @@ from budgetctl.cli import (
     run,
     sft,
     space,
+    status,
     store,
     worker,
 )
@@ -84,6 +85,7 @@ app.command("run", rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
 app.command("report", rich_help_panel=STUDY)(report.report)
 app.command("recommend", rich_help_panel=STUDY)(recommend.recommend)
+app.command("status", rich_help_panel=STUDY)(status.status)
 app.command("worker", rich_help_panel=STUDY)(worker.worker)
 app.command("base", rich_help_panel=STAGE)(base.base)
 app.command("data", rich_help_panel=STAGE)(data.data)

@@ -65,13 +65,13 @@ class StoreState:
         self._remove_drafts(keys)
 
     def _remove_drafts(self, keys: set[str]) -> None:
-        from store.draft import draft_owner_is_dead, find_drafts  # noqa: PLC0415
+        from store.draft import draft_owner_lives, find_drafts  # noqa: PLC0415
         from store.files import remove_tree  # noqa: PLC0415
 
         me = Holder.current()
         for folder in find_drafts(self._store.layout):
             mine = f".{me.pid}.{me.started}." in folder.name
-            if folder.name.partition(".")[0] in keys and (mine or draft_owner_is_dead(folder)):
+            if folder.name.partition(".")[0] in keys and (mine or draft_owner_lives(folder) is False):
                 remove_tree(folder)
 
 

@@ -23,7 +23,11 @@ from budgetctl.study.state import MAX_FAILURES, reason_to_give_up
 from store import Payload
 from store.errors import CorruptArtifact, LeasedElsewhere, LeaseLost, NoSpace
 
-WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
+WAIT_FIRST_S = 0.2
+WAIT_MOST_S = 2.0
+WAIT_PER_LEASE_S = 0.02
+"""The longest wait between two looks grows with the leases held, so that many workers together ask no more often
+than a few dozen times a second."""
 LOOK_ANYWAY_S = 30.0
 """A waiting worker looks at everything this often even when no lease came or went."""
 DOUBTED_AT_ONCE = 8
@@ -134,7 +138,7 @@ class Worker:
                 if set(self._too_long) >= self._board.possible:
                     return self._out_of_time()
             self._clock.sleep(wait_s * self._rng.uniform(0.8, 1.2))
-            wait_s = min(wait_s * 1.5, WAIT_MOST_S)
+            wait_s = min(wait_s * 1.5, max(WAIT_MOST_S, WAIT_PER_LEASE_S * len(self._board.leased)))
         result.interrupted = True
         return result
 
