@@ -15,7 +15,7 @@ function tableCell(group, row, cell) {
 }
 
 function table(group) {
-  const head = element("tr", {}, [element("th", { scope: "col" }, `${group.axis} ↓ SFT share →`),
+  const head = element("tr", {}, [element("th", { class: "corner" }, ["SFT share →", element("br"), `${group.axis} ↓`]),
     ...group.shares.map((value) => element("th", { scope: "col" }, share(value)))]);
   const body = group.rows.map((row) => element("tr", {}, [element("th", { scope: "row" }, amount(row.value)),
     ...row.cells.map((cell) => tableCell(group, row, cell))]));

@@ -7,7 +7,9 @@ const MARKERS = [
   "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z", "M-3.6 -3.6h7.2v7.2h-7.2z", "M0 -5l5 5l-5 5l-5 -5z",
   "M0 -5l4.7 8.5h-9.4z", "M0 5l4.7 -8.5h-9.4z",
 ];
-const BOX = { width: 640, height: 360, left: 52, right: 12, top: 12, bottom: 44 };
+// Drawn at the width it is shown at, so that its text keeps its size on a phone.
+const BOX = { width: Math.max(300, Math.min(640, document.documentElement.clientWidth - 32)), left: 46, right: 8, top: 12, bottom: 44 };
+BOX.height = Math.round(Math.max(260, BOX.width * 0.56));
 
 function styleOf(shares, value) {
   const ordered = [...shares].sort((a, b) => b - a);

@@ -67,6 +67,7 @@ window.onerror = (text) => { window.failed = text; };
 const count = (query) => document.querySelectorAll(query).length;
 const found = { groups: count(".group"), plots: count("svg.plot"), lines: count("svg.plot g[data-share]") };
 found.overflow = document.documentElement.scrollWidth - window.innerWidth;
+found.label = document.querySelector("svg.plot text").getBoundingClientRect().height;
 found.font = parseFloat(window.getComputedStyle(document.querySelector(".note")).fontSize);
 document.querySelector("td button").click();
 found.lineage = document.getElementById("lineage").open && document.getElementById("lineage-body").textContent;
@@ -99,7 +100,7 @@ def test_in_a_browser_plots_are_drawn_and_filter_and_lineage_work(tmp_path: Path
     assert (found["filtered"], found["nothing"]) == (1, "0 of 2 tables: nothing matches")
     assert "model: sft" in found["lineage"] and "accuracy 0.5" in found["lineage"]
     assert found["overflow"] <= 0
-    assert found["font"] >= 13
+    assert found["font"] >= 13 and found["label"] >= 12
     assert found["hacked"] is None
 
 
