@@ -11,6 +11,8 @@ from blake3 import blake3
 
 from budgetctl.errors import UsageError
 
+LONGEST_LINE = 64 * 2**20
+
 
 def content_hash(path: Path) -> str:
     """BLAKE3 of a file's bytes, 64 hex.
@@ -49,10 +51,17 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) of a JSON-lines file; blank lines are passed over.
 
     Raises:
-        UsageError: A line is not UTF-8, not JSON, or not an object.
+        UsageError: A line is too long, not UTF-8, not JSON, or not an object.
     """
     with path.open("rb") as stream:
-        for number, raw in enumerate(stream, start=1):
+        number = 0
+        while raw := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(raw) > LONGEST_LINE:
+                raise UsageError(
+                    f"{path}, line {number}: longer than {LONGEST_LINE >> 20} MiB, so it is hardly one row; "
+                    "JSON lines need a line break after each row"
+                )
             if not raw.strip():
                 continue
             try:

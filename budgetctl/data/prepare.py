@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from budgetctl.data.errors import ShortageError
 from budgetctl.data.layouts import KIND_NAMES, Kind, file_of, schema_of
 from budgetctl.data.pool import Pool
 from budgetctl.data.ranking import End, Grouping, distinct, ranked
 from budgetctl.data.sources.source import ROWS_AT_ONCE
 from budgetctl.data.turns import with_system
-from budgetctl.errors import BudgetctlError, UsageError
 
 PROMPT_COLUMN = {"sft": "messages", "pref": "prompt", "unpaired": "prompt", "eval": "prompt"}
 
@@ -33,12 +33,12 @@ def cut(pool: Pool, kind: Kind, size: int | None, order: Order, what: str) -> li
     """Choose the first `size` rows of the ranking; None takes all.
 
     Raises:
-        BudgetctlError: There are fewer rows than that. Nothing is ever made up or quietly left short.
+        ShortageError: There are fewer rows than that. Nothing is ever made up or quietly left short.
     """
     if not len(pool):
-        raise BudgetctlError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
+        raise ShortageError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
     if size is not None and size > len(pool):
-        raise BudgetctlError(
+        raise ShortageError(
             f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
             "lower the budget or change the share"
         )
@@ -49,11 +49,11 @@ def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> Non
     """Check that the two sides of a cell share no prompt.
 
     Raises:
-        UsageError: They do, because together they need more prompts than there are.
+        ShortageError: They do, because together they need more prompts than there are.
     """
     shared = len(set(taken) & set(other))
     if shared:
-        raise UsageError(
+        raise ShortageError(
             f"overlap: disjoint cannot be kept: {len(taken)} preference rows and {n_sft} SFT rows need more "
             f"prompts than the sources have ({shared} would be on both sides); "
             "lower the budget or say overlap: shared"

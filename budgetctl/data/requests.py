@@ -3,61 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from budgetctl.data.ranking import Grouping
-from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles
+from budgetctl.data.layouts import Split
+from budgetctl.data.supply import Supply, supply_of
 from budgetctl.errors import UsageError
-from budgetctl.schema import Frozen, describe_problems
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.tasks import task_named
 
-S = TypeVar("S", bound=Frozen)
-
-
-@dataclass(frozen=True)
-class Supply:
-    """Where a task's rows come from: the source of each side, and where local files lie on this machine."""
-
-    task: str
-    sft: AnySource
-    pref: AnySource
-    eval: AnySource
-    answers: Grouping = "together"
-    located: Mapping[str, Path] = field(default_factory=dict)
-    """For `Execution.sources`; never part of a key."""
-
-
-def supply_of(task: str, path: Path | None = None, options: Mapping[str, Any] | None = None) -> Supply:
-    """Resolve a task's sources.
-
-    Args:
-        task: `arith` or `gsm8k`.
-        path: Where its files lie, for tasks that are read from files.
-        options: Settings of the source, as in a recipe's `data.options`.
-
-    Raises:
-        UsageError: Unknown task or option, a value out of range, a missing path.
-    """
-    settings = dict(options or {})
-    task_named(task)
-    if task == "arith":
-        if path is not None:
-            raise UsageError("arith is generated and takes no --path")
-        arith = _validated(ArithSource, settings, "data.options")
-        return Supply(task, arith, arith, arith)
-    if settings:
-        raise UsageError(f"gsm8k takes no data options; given: {', '.join(settings)}")
-    if path is None:
-        raise UsageError(
-            "gsm8k is read from files; name the folder of train.jsonl and test.jsonl with --path"
-        )
-    files, located = Gsm8kFiles.at(path)
-    return Supply(task, files, files, files, located=located)
+__all__ = ["Supply", "eval_data", "preference_data", "sft_data", "supply_of"]
 
 
 def sft_data(supply: Supply, size: int, seed: int, system_prompt: str | None = None) -> DataStage:
@@ -95,16 +51,16 @@ def preference_data(
     )
 
 
-def eval_data(
-    supply: Supply, split: Literal["dev", "test"], size: int | None, system_prompt: str | None = None
-) -> DataStage:
-    """Evaluation prompts: the same for all cells and seeds of a study."""
+def eval_data(supply: Supply, split: Split, size: int | None, system_prompt: str | None = None) -> DataStage:
+    """Evaluation prompts: the same for all cells and seeds of a study. `train` gives prompts to sample from."""
     return _stage(supply, system_prompt, source=supply.eval, kind="eval", split=split, size=size)
 
 
 def _stage(supply: Supply, system_prompt: str | None, **fields: Any) -> DataStage:
     system = task_named(supply.task).system_prompt if system_prompt is None else system_prompt
     try:
+        if fields["split"] == "train":
+            fields = {**fields, "held_out": supply.eval}
         identity = DataIdentity(task=supply.task, system_prompt=system, answers=supply.answers, **fields)
     except ValidationError as error:
         raise UsageError("; ".join(f"data: {_sentence(problem)}" for problem in error.errors())) from error
@@ -115,10 +71,3 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{where}: {message} (given: {problem['input']!r})" if where else message
-
-
-def _validated(model: type[S], settings: Mapping[str, Any], where: str) -> S:
-    try:
-        return model.model_validate(settings)
-    except ValidationError as error:
-        raise UsageError(describe_problems(error, model, where)) from error

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from budgetctl.schema import Frozen
-from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, Dice, cores_of, phrase
+from budgetctl.data.dice import Dice
+from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, cores_of, phrase
 
 PAST_GAINS = ("found", "bought", "got", "picked", "was given", "won")
 PAST_LOSSES = ("lost", "sold", "gave away", "dropped", "ate", "threw out")

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.ranking import End, Grouping
-from budgetctl.data.sources import AnySource
+from budgetctl.data.sources import AnySource, HubDataset
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
 
@@ -37,6 +37,8 @@ class DataIdentity(Frozen):
     seed: int = 0
     """Of the ranking that decides which rows a budget buys."""
     source: AnySource
+    held_out: AnySource | None = None
+    """Whose dev and test prompts are kept out of training rows."""
     system_prompt: str | None = None
     end: End = "front"
     """With `overlap: disjoint`, preference rows come from the back of the ranking."""
@@ -49,11 +51,8 @@ class DataIdentity(Frozen):
     def _consistent(self) -> DataIdentity:
         if self.size is None and self.kind != "eval":
             raise ValueError(f"{self.kind} rows need a size")
-        if (self.kind == "eval") == (self.split == "train"):
-            raise ValueError(
-                f"{self.kind} rows cannot come from split {self.split}: sft, pref and unpaired take train, "
-                "eval takes dev or test"
-            )
+        if self.kind != "eval" and self.split != "train":
+            raise ValueError(f"{self.kind} rows train and so cannot come from split {self.split}")
         if self.apart_from is not None and self.kind not in ("pref", "unpaired"):
             raise ValueError("apart_from belongs to preference rows")
         return self
@@ -86,18 +85,20 @@ class DataStage:
 
         identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
-        pool = _pool(identity.source, identity.kind, identity.split, context)
+        reader = _Reader(context, identity.held_out if identity.split == "train" else None)
+        pool = reader.pool(identity.source, identity.kind, identity.split)
         what = f"{identity.source.source} ({identity.split})"
         chosen = cut(pool, identity.kind, identity.size, order, what)
         summary = card(pool, chosen, identity.kind)
         if identity.apart_from is not None:
             side = identity.apart_from
-            sft = _pool(side.source, "sft", "train", context)
+            sft = reader.pool(side.source, "sft", "train")
             picked = cut(sft, "sft", side.size, replace(order, end="front"), side.source.source)
             require_apart(
                 [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], side.size
             )
             summary["apart_from"] = {"sft_rows": side.size, "shared_prompts": 0}
+        summary["commits"] = reader.commits
         for reason, count in sorted(pool.left_out.items()):
             context.reporter.say(f"data: {count} {reason} left out")
         with context.reporter.bar(f"{len(chosen)} {KIND_NAMES[identity.kind]}", len(chosen)) as bar:
@@ -114,21 +115,51 @@ class DataStage:
             "prompts": summary["prompts"],
             "available": summary["available"],
             "left_out": sum(pool.left_out.values()),
+            **{f"commit of {repository}": commit for repository, commit in reader.commits.items()},
         }
 
 
-def _pool(source: AnySource, kind: Kind, split: Split, context: StageContext) -> Pool:
-    """Read a pool, or take it from what this process read before: a study cuts the same pool many times."""
-    from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
+class _Reader:
+    """Reads pools, fetching what a hub has, and keeps small ones: a study cuts the same pool many times."""
 
-    name = f"data pool {source.model_dump_json()} {'pref' if kind == 'unpaired' else kind} {split}"
-    kept = context.keep.get(name)
-    if kept is not None:
-        return cast("Pool", kept)
-    located = context.execution.sources
-    held_out = held_out_prompts(source, located) if split == "train" else frozenset[str]()
-    folder = None if source.small else context.draft.scratch
-    pool = load_pool(source, kind, split, located, held_out, folder)
-    if source.small:
-        context.keep[name] = pool
-    return pool
+    def __init__(self, context: StageContext, held_out: AnySource | None) -> None:
+        self._context = context
+        self._held_out = held_out
+        self._located = dict(context.execution.sources)
+        self.commits: dict[str, str] = {}
+
+    def pool(self, source: AnySource, kind: Kind, split: Split) -> Pool:
+        from budgetctl.data.pool import load_pool  # noqa: PLC0415
+
+        held_out = self._held_out.model_dump_json() if self._held_out else ""
+        stored = "pref" if kind == "unpaired" else kind
+        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out}"
+        kept = self._context.keep.get(name)
+        if kept is not None:
+            return cast("Pool", kept)
+        self._fetch(source)
+        folder = None if source.small else self._context.draft.scratch
+        pool = load_pool(source, kind, split, self._located, self._held_out_prompts(), folder)
+        if source.small:
+            self._context.keep[name] = pool
+        return pool
+
+    def _held_out_prompts(self) -> frozenset[str]:
+        from budgetctl.data.pool import held_out_prompts  # noqa: PLC0415
+
+        if self._held_out is None:
+            return frozenset()
+        self._fetch(self._held_out)
+        return held_out_prompts(self._held_out, self._located)
+
+    def _fetch(self, source: AnySource) -> None:
+        if not isinstance(source, HubDataset) or source.name in self._located:
+            return
+        from budgetctl.data.hub_fetch import FrozenRevisions, fetch  # noqa: PLC0415
+
+        self._context.reporter.say(f"data: fetching {source.repository} at {source.revision}")
+        folder, commit = fetch(
+            source, FrozenRevisions(self._context.store.root), self._context.execution.offline
+        )
+        self._located[source.name] = folder
+        self.commits[source.repository] = commit

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from budgetctl.data.errors import ShortageError
+from budgetctl.data.layouts import Kind
+from budgetctl.data.sources import AnySource, HubDataset
 from budgetctl.errors import UsageError
 from budgetctl.stages.data import DataIdentity
 from budgetctl.study.plan import Plan
 from store import Store
+
+if TYPE_CHECKING:
+    from budgetctl.data.pool import Pool
 
 MOST_SHOWN = 12
 
@@ -42,38 +50,45 @@ def require_rows(plan: Plan, store: Store) -> None:
 
 
 class _RowCounter:
-    """Counts usable rows per source and kind, reading each source once."""
+    """Cuts rows as the data stages will, reading each source once and writing nothing."""
 
     def __init__(self, located: Mapping[str, Path]) -> None:
         self._located = located
-        self._ids: dict[str, list[str]] = {}
+        self._pools: dict[str, Pool] = {}
 
     def shortage(self, wanted: DataIdentity) -> str:
-        """Why the rows are too few, or an empty text."""
-        from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
+        """Why the rows cannot be had, or an empty text; a hub dataset that is not here yet is not asked."""
+        from budgetctl.data.prepare import Order, cut, require_apart  # noqa: PLC0415
 
-        assert wanted.size is not None
-        ids = self._prompt_ids(wanted)
-        if wanted.size > len(ids):
-            return f"it needs {wanted.size} {KIND_NAMES[wanted.kind]} and {wanted.source.source} has {len(ids)}"
-        if wanted.apart_from is None:
+        side = wanted.apart_from
+        if not self._here(wanted.source) or (side is not None and not self._here(side.source)):
             return ""
-        both = set(ids) | set(self._prompt_ids(wanted.model_copy(update={"kind": "sft"})))
-        needed = wanted.size + wanted.apart_from.size
-        if needed > len(both):
-            return (
-                f"overlap: disjoint needs {wanted.apart_from.size} prompts for SFT and {wanted.size} others for "
-                f"preferences, and {wanted.source.source} has {len(both)}"
-            )
+        order = Order(wanted.seed, wanted.end, wanted.answers)
+        try:
+            pool = self._pool(wanted.source, wanted.kind, wanted.held_out)
+            taken = cut(pool, wanted.kind, wanted.size, order, wanted.source.source)
+            if side is not None:
+                sft = self._pool(side.source, "sft", wanted.held_out)
+                others = cut(sft, "sft", side.size, replace(order, end="front"), side.source.source)
+                require_apart(
+                    [pool.prompt_ids[row] for row in taken],
+                    [sft.prompt_ids[row] for row in others],
+                    side.size,
+                )
+        except ShortageError as error:
+            return str(error)
         return ""
 
-    def _prompt_ids(self, wanted: DataIdentity) -> list[str]:
+    def _here(self, source: AnySource) -> bool:
+        return not isinstance(source, HubDataset) or source.name in self._located
+
+    def _pool(self, source: AnySource, kind: Kind, held_out: AnySource | None) -> Pool:
         from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
 
-        kind = "pref" if wanted.kind == "unpaired" else wanted.kind
-        name = f"{kind} {wanted.source.model_dump_json()}"
-        if name not in self._ids:
-            keep_out = held_out_prompts(wanted.source, self._located)
-            pool = load_pool(wanted.source, kind, "train", self._located, keep_out)
-            self._ids[name] = list(pool.prompt_ids)
-        return self._ids[name]
+        stored: Kind = "pref" if kind == "unpaired" else kind
+        name = f"{stored} {source.model_dump_json()}"
+        if name not in self._pools:
+            known = held_out is not None and self._here(held_out)
+            keep_out = held_out_prompts(held_out, self._located) if held_out and known else frozenset[str]()
+            self._pools[name] = load_pool(source, stored, "train", self._located, keep_out)
+        return self._pools[name]

@@ -14,17 +14,16 @@ number) is hashed, and its hash alone decides the split it may appear in.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeVar
+from typing import Literal
 
+from budgetctl.data.dice import Dice
 from budgetctl.tasks.final_number import final_number, same_number
 
 Split = Literal["train", "dev", "test"]
 Operation = Literal["+", "-"]
-T = TypeVar("T")
 
 START = (3, 20)
 CHANGE = (2, 9)
@@ -134,36 +133,6 @@ def every_core() -> Iterator[Core]:
 def cores_of(split: Split) -> tuple[Core, ...]:
     """The cores that problems of a split may use."""
     return tuple(core for core in every_core() if core.split == split)
-
-
-class Dice:
-    """Draws that depend on nothing but a text: the same for every Python version and machine.
-
-    Uses `random.Random.random`, the one method whose sequence the Python documentation guarantees.
-    """
-
-    def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed).random
-
-    def below(self, n: int) -> int:
-        """A whole number in [0, n)."""
-        return int(self._random() * n)
-
-    def between(self, low: int, high: int) -> int:
-        """A whole number in [low, high]."""
-        return low + self.below(high - low + 1)
-
-    def pick(self, options: tuple[T, ...] | list[T]) -> T:
-        """One of the options."""
-        return options[self.below(len(options))]
-
-    def share(self) -> float:
-        """A number in [0, 1)."""
-        return self._random()
-
-    def chance(self, probability: float) -> bool:
-        """True at that rate."""
-        return self._random() < probability
 
 
 def problems(split: Split, world: int) -> Iterator[Problem]:

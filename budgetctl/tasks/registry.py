@@ -5,7 +5,7 @@ from __future__ import annotations
 from budgetctl.errors import UsageError
 from budgetctl.tasks.task import Task
 
-TASK_NAMES = ("arith", "gsm8k")
+TASK_NAMES = ("arith", "gsm8k", "tuluif")
 
 
 def task_named(name: str) -> Task:
@@ -22,4 +22,8 @@ def task_named(name: str) -> Task:
         from budgetctl.tasks.gsm8k import Gsm8kTask  # noqa: PLC0415
 
         return Gsm8kTask()
+    if name == "tuluif":
+        from budgetctl.tasks.tuluif import TuluIfTask  # noqa: PLC0415
+
+        return TuluIfTask()
     raise UsageError(f"there is no task {name!r}; the tasks are {', '.join(TASK_NAMES)}")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from budgetctl.data.dice import Dice
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.schema import Frozen
-from budgetctl.tasks.arith import Dice, Problem, problems
+from budgetctl.tasks.arith import Problem, problems
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from budgetctl.data.dice import Dice
 from budgetctl.data.files import content_hash, located_file, read_jsonl, text_field
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.prompt_ids import prompt_id
 from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
-from budgetctl.tasks.arith import Dice
 from budgetctl.tasks.final_number import final_number
 from budgetctl.tasks.gsm8k import without_calculator_marks
 

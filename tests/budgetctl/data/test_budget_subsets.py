@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgetctl.data.errors import ShortageError
 from budgetctl.data.pool import Pool, load_pool
 from budgetctl.data.prepare import Order, cut, require_apart
 from budgetctl.data.ranking import ranked
-from budgetctl.errors import BudgetctlError, UsageError
 from tests.budgetctl.data.rows import ListedSource, pair, sft_row
 
 prompts = st.lists(st.integers(0, 400), min_size=1, max_size=120)
@@ -72,7 +72,7 @@ def test_the_two_sides_share_no_prompt_while_prompts_last(count, seed, data):
         assert not set(left) & set(right)
         require_apart(right, left, n_sft)
     else:
-        with pytest.raises(UsageError, match=f"{n_sft + n_pft - count} would be on both sides"):
+        with pytest.raises(ShortageError, match=f"{n_sft + n_pft - count} would be on both sides"):
             require_apart(right, left, n_sft)
 
 
@@ -105,13 +105,13 @@ def test_taken_rows_come_in_the_order_asked_for(numbers, seed):
 
 def test_more_rows_than_there_are_is_an_error_that_counts_them():
     pool = sft_pool([1, 2, 3])
-    with pytest.raises(BudgetctlError, match="demo has 3 SFT rows, and 4 are asked for"):
+    with pytest.raises(ShortageError, match="demo has 3 SFT rows, and 4 are asked for"):
         cut(pool, "sft", 4, Order(0), "demo")
 
 
 def test_an_empty_source_is_an_error():
     pool = load_pool(ListedSource(), "pref", "train", {})
-    with pytest.raises(BudgetctlError, match="demo has no preference pairs"):
+    with pytest.raises(ShortageError, match="demo has no preference pairs"):
         cut(pool, "pref", 1, Order(0), "demo")
 
 
@@ -119,7 +119,7 @@ def test_what_was_left_out_is_part_of_the_error():
     rows = [pair("q", "same", "same"), pair("q", "good", "")]
     pool = load_pool(ListedSource({("pref", "train"): rows}), "pref", "train", {})
     assert pool.left_out == {"pairs whose answers are equal": 1, "rows with an empty text": 1}
-    with pytest.raises(BudgetctlError, match="1 pairs whose answers are equal, 1 rows with an empty text"):
+    with pytest.raises(ShortageError, match="1 pairs whose answers are equal, 1 rows with an empty text"):
         cut(pool, "pref", 1, Order(0), "demo")
 
 

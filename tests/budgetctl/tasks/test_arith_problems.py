@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from budgetctl.data.sources import ArithSource
 from budgetctl.tasks import task_named
-from budgetctl.tasks.arith import Dice, Problem, every_core, problems
+from budgetctl.data.dice import Dice
+from budgetctl.tasks.arith import Problem, every_core, problems
 
 worlds = st.integers(0, 50)
 numbers = re.compile(r"\d+")

@@ -1,0 +1,144 @@
+"""From the columns of somebody's data set to the rows of our layouts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import model_validator
+
+from budgetctl.data.layouts import Kind
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen
+
+Row = Mapping[str, Any]
+Turns = list[dict[str, str]]
+
+
+class Columns(Frozen):
+    """Which column holds what. A prompt or an answer is a text, or a list of `{role, content}` turns.
+
+    For SFT rows name either `messages` (a whole conversation that ends with the answer) or `prompt` and
+    `answer`. An `answer` column that holds a list gives one row per answer.
+    """
+
+    messages: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    reference: str | tuple[str, ...] | None = None
+    """Several columns are put into one JSON object, for scorers that read one (empty values left out)."""
+    system: str | None = None
+    """A column with the system message of each row."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Columns:
+        if not (self.messages or self.prompt):
+            raise ValueError("name the column of the messages or of the prompt")
+        return self
+
+    def rows(self, record: Row, kind: Kind, where: str) -> Iterator[Row]:
+        """Turn one record into rows of a kind.
+
+        Args:
+            record: Column name → value.
+            kind: `sft`, `pref` or `eval`.
+            where: File and line, for messages.
+
+        Raises:
+            UsageError: A column is not named, missing, or holds something else than text or turns.
+        """
+        if kind == "sft" and self.messages:
+            turns = self._conversation(record, where)
+            if len(turns) < 2 or turns[-1]["role"] != "assistant":
+                raise UsageError(
+                    f"{where}: column {self.messages!r} must end with an assistant's turn after a user's"
+                )
+            yield {"messages": turns}
+            return
+        prompt = self._prompt(record, where)
+        if kind == "sft":
+            value = _cell(record, self.answer, "answer", where)
+            for answer in value if isinstance(value, list) and not _is_turns(value) else [value]:
+                yield {"messages": [*prompt, *_answer(answer, self.answer, where)]}
+        elif kind == "pref":
+            chosen, rejected = (
+                _answer(_cell(record, name, role, where), name, where)
+                for name, role in ((self.chosen, "chosen"), (self.rejected, "rejected"))
+            )
+            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+        else:
+            yield {"prompt": prompt, "reference": self._reference(record, where)}
+
+    def _prompt(self, record: Row, where: str) -> Turns:
+        if self.prompt is None:
+            turns = self._conversation(record, where)
+            return turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
+        value = _cell(record, self.prompt, "prompt", where)
+        turns = _turns(value, self.prompt, where, role="user")
+        return [*self._system(record, turns, where), *turns]
+
+    def _reference(self, record: Row, where: str) -> str:
+        if isinstance(self.reference, tuple):
+            named = {name: _without_empty(_cell(record, name, "reference", where)) for name in self.reference}
+            return json.dumps(named, ensure_ascii=False, sort_keys=True)
+        value = _cell(record, self.reference, "reference", where)
+        return value if isinstance(value, str) else str(value)
+
+    def _conversation(self, record: Row, where: str) -> Turns:
+        turns = _turns(_cell(record, self.messages, "messages", where), self.messages, where, role="user")
+        return [*self._system(record, turns, where), *turns]
+
+    def _system(self, record: Row, turns: Turns, where: str) -> Turns:
+        if self.system is None or (turns and turns[0]["role"] == "system"):
+            return []
+        return _turns(_cell(record, self.system, "system", where), self.system, where, role="system")
+
+
+def _cell(record: Row, name: str | None, role: str, where: str) -> Any:
+    if name is None:
+        raise UsageError(f"{where}: no column is named for {role}; say `columns: {{{role}: NAME}}`")
+    if name not in record:
+        raise UsageError(
+            f"{where}: there is no column {name!r}; there are {', '.join(sorted(record)) or 'none'}"
+        )
+    return record[name]
+
+
+def _without_empty(value: Any) -> Any:
+    """Parquet gives every object all keys of its column; the empty ones were never there."""
+    if isinstance(value, Mapping):
+        return {name: _without_empty(part) for name, part in value.items() if part is not None}
+    return [_without_empty(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_turns(value: list[Any]) -> bool:
+    return bool(value) and isinstance(value[0], Mapping)
+
+
+def _turns(value: Any, name: str | None, where: str, role: str) -> Turns:
+    """A text as one turn of that role, or a list of turns as it stands."""
+    if value is None:
+        value = ""
+    if isinstance(value, str):
+        return [{"role": role, "content": value}]
+    if isinstance(value, list):
+        turns = []
+        for turn in value:
+            said = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+            if not (isinstance(said[0], str) and isinstance(said[1], str)):
+                raise UsageError(
+                    f"{where}: column {name!r} must hold turns with a text role and a text content"
+                )
+            turns.append({"role": said[0], "content": said[1]})
+        return turns
+    raise UsageError(
+        f"{where}: column {name!r} must hold a text or a list of turns, found a {type(value).__name__}"
+    )
+
+
+def _answer(value: Any, name: str | None, where: str) -> Turns:
+    """The assistant's part: a text, or the last turn of a conversation."""
+    return _turns(value, name, where, role="assistant")[-1:]

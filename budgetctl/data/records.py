@@ -1,0 +1,95 @@
+"""Records of local files, whatever their format, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from budgetctl.data.files import read_jsonl
+from budgetctl.errors import UsageError
+
+Format = Literal["jsonl", "json", "csv", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+LONGEST_CELL = 64 * 2**20
+
+Record = tuple[str, dict[str, Any]]
+"""Where it stands (file and line or row, for messages), and column → value."""
+
+
+def format_of(path: Path) -> Format:
+    """Tell the format from the file's name.
+
+    Raises:
+        UsageError: The name ends in none of the known ways.
+    """
+    ending = path.suffix.lower().removeprefix(".")
+    for known in FORMATS:
+        if ending == known:
+            return known
+    raise UsageError(
+        f"{path}: cannot tell its format; files must end in {', '.join('.' + name for name in FORMATS)}"
+    )
+
+
+def read_records(path: Path, form: Format) -> Iterator[Record]:
+    """Yield the records of a file.
+
+    Raises:
+        UsageError: The file is not what its format says.
+    """
+    if form == "jsonl":
+        return ((f"{path}, line {number}", record) for number, record in read_jsonl(path))
+    if form == "json":
+        return _json(path)
+    return _csv(path) if form == "csv" else _parquet(path)
+
+
+def _json(path: Path) -> Iterator[Record]:
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not valid UTF-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno})"
+        ) from error
+    if not isinstance(content, list):
+        raise UsageError(f"{path}: expected a list of objects, found a {type(content).__name__}")
+    for number, record in enumerate(content, start=1):
+        if not isinstance(record, dict):
+            raise UsageError(f"{path}, row {number}: expected an object, found a {type(record).__name__}")
+        yield f"{path}, row {number}", record
+
+
+def _csv(path: Path) -> Iterator[Record]:
+    csv.field_size_limit(LONGEST_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, strict=True)
+        try:
+            for record in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in record or None in record.values():
+                    raise UsageError(f"{where}: it has another number of cells than the first line")
+                yield where, record
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: not valid UTF-8 near line {reader.line_num + 1}") from error
+        except csv.Error as error:
+            raise UsageError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        with pq.ParquetFile(path) as content:
+            number = 0
+            for batch in content.iter_batches():
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", record
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,122 @@
+"""Rows from local files: JSON lines, JSON, CSV or Parquet, with a mapping of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from budgetctl.data.columns import Columns, Row
+from budgetctl.data.dice import Dice
+from budgetctl.data.files import content_hash, located_file
+from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.prompt_ids import prompt_id
+from budgetctl.data.records import Format, format_of, read_records
+from budgetctl.data.sources.source import in_batches
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class LocalFile(Frozen):
+    """A file by content."""
+
+    content: str = Field(pattern="^[0-9a-f]{64}$")
+    format: Format
+
+
+class SetAside(Frozen):
+    """Shares of the prompts set aside by hash, for sources that have no dev or test rows of their own."""
+
+    dev: float = Field(default=0.0, ge=0, le=0.5)
+    test: float = Field(default=0.0, ge=0, le=0.5)
+
+    def rows_of(self, split: Split, rows: Iterator[Row]) -> Iterator[Row]:
+        """The rows of a file of training rows that belong to a split."""
+        if self.dev or self.test:
+            return (row for row in rows if self.split_of(row) == split)
+        return rows if split == "train" else iter(())
+
+    def split_of(self, row: Row) -> Split:
+        """The split of a row: all answers to one prompt share it, whatever the file order."""
+        prompt = row["prompt"] if "prompt" in row else row["messages"][:-1]
+        at = Dice(f"set aside {prompt_id(prompt)}").share()
+        return "dev" if at < self.dev else "test" if at < self.dev + self.test else "train"
+
+
+class LocalFiles(Frozen):
+    """Files by content; where they lie and what they are called is no part of it."""
+
+    source: Literal["files"] = "files"
+    train: tuple[LocalFile, ...] = ()
+    dev: tuple[LocalFile, ...] = ()
+    test: tuple[LocalFile, ...] = ()
+    columns: Columns
+    set_aside: SetAside = SetAside()
+    """Taken out of the train files."""
+
+    @classmethod
+    def at(
+        cls, paths: Mapping[Split, Sequence[Path]], columns: Columns, set_aside: SetAside | None = None
+    ) -> tuple[LocalFiles, dict[str, Path]]:
+        """Describe files, and say where their contents lie.
+
+        Raises:
+            UsageError: A file is missing or its name does not tell its format.
+        """
+        located: dict[str, Path] = {}
+        splits: dict[str, list[LocalFile]] = {}
+        for split, files in paths.items():
+            for path in files:
+                form, digest = format_of(path), content_hash(path)
+                located[digest] = path
+                splits.setdefault(split, []).append(LocalFile(content=digest, format=form))
+        ordered = {
+            split: tuple(sorted(files, key=lambda file: file.content)) for split, files in splits.items()
+        }
+        return cls.model_validate(
+            {**ordered, "columns": columns, "set_aside": set_aside or SetAside()}
+        ), located
+
+    @property
+    def small(self) -> bool:
+        return False
+
+    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split, located), kind)
+
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+        """Yield the rows of one split."""
+        if kind == "eval" and self.columns.reference is None:
+            return  # demonstrations or pairs only: nothing here can be scored
+        own: tuple[LocalFile, ...] = getattr(self, split)
+        for file in own or self.train:
+            path = located_file(f"a {file.format} file of rows", file.content, located)
+            rows = mapped_rows(path, file.format, self.columns, kind)
+            yield from self.set_aside.rows_of(split, rows) if file in self.train else rows
+
+
+def mapped_rows(path: Path, form: Format, columns: Columns, kind: Kind) -> Iterator[Row]:
+    """The rows of one file, in the layout of `kind`."""
+    for where, record in read_records(path, form):
+        yield from columns.rows(record, kind, where)
+
+
+def files_below(folder: Path, stem: str) -> list[Path]:
+    """The files of a folder that hold a split: `train.jsonl`, `train-00000-of-00002.parquet`, `data/train-….parquet`.
+
+    Raises:
+        UsageError: The folder is missing.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    found = sorted(
+        {path for pattern in (f"{stem}.*", f"{stem}-*") for path in folder.rglob(pattern) if path.is_file()}
+    )
+    return [
+        path for path in found if path.suffix.lower().removeprefix(".") in ("jsonl", "json", "csv", "parquet")
+    ]

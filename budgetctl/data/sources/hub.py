@@ -1,0 +1,80 @@
+"""Rows from a dataset of the Hugging Face hub, or from a folder with the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from budgetctl.data.columns import Columns, Row
+from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.records import format_of
+from budgetctl.data.sources.files import SetAside, files_below, mapped_rows
+from budgetctl.data.sources.source import in_batches
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class HubDataset(Frozen):
+    """A dataset by name and declared revision. The key needs no network: a branch is what the user declared.
+
+    Which commit a branch stood for is frozen per store at the first fetch and written into the manifest.
+    """
+
+    source: Literal["hub"] = "hub"
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = "main"
+    """A commit, a tag or a branch."""
+    epoch: int = Field(default=0, ge=0)
+    """Raised by `data refresh` when a branch is to be looked up anew."""
+    folder: str = ""
+    """Where in the repository the files lie, for datasets of several configurations."""
+    columns: Columns
+    set_aside: SetAside = SetAside()
+    """Taken out of the train split, for datasets without dev or test rows of their own."""
+    splits: Mapping[Split, str] = {"train": "train", "test": "test"}
+    """Our splits → the dataset's own; a split that is not named has no rows of its own."""
+
+    @property
+    def name(self) -> str:
+        """How an execution's `sources` names the folder that holds the dataset's files."""
+        return f"hub:{self.repository}@{self.revision}+{self.epoch}"
+
+    @property
+    def small(self) -> bool:
+        return False
+
+    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split, located), kind)
+
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+        """Yield the rows of one split."""
+        if kind == "eval" and self.columns.reference is None:
+            return  # demonstrations or pairs only: nothing here can be scored
+        set_aside = split != "train" and split not in self.splits
+        stem = self.splits.get("train" if set_aside else split)
+        if stem is None:
+            return
+        for path in self._files(stem, located):
+            rows = mapped_rows(path, format_of(path), self.columns, kind)
+            yield from self.set_aside.rows_of(split, rows) if set_aside or split == "train" else rows
+
+    def _files(self, stem: str, located: Mapping[str, Path]) -> list[Path]:
+        root = located.get(self.name)
+        if root is None:
+            raise UsageError(
+                f"nobody fetched {self.repository}; run with a network, or bring its files and name their folder "
+                "with --path"
+            )
+        found = files_below(root / self.folder, stem)
+        if not found:
+            raise UsageError(
+                f"{root / self.folder} has no files of the split {stem!r}: {self.repository} keeps it in files "
+                f"named {stem}.jsonl, {stem}.parquet or {stem}-00000-of-0000N.parquet"
+            )
+        return found

@@ -1,0 +1,138 @@
+"""Where a task's rows come from, as a recipe says it: generated, the task's own datasets, or the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError, model_validator
+
+from budgetctl.data import presets
+from budgetctl.data.columns import Columns
+from budgetctl.data.layouts import Split
+from budgetctl.data.ranking import Grouping
+from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles, HubDataset, LocalFiles
+from budgetctl.data.sources.files import SetAside
+from budgetctl.errors import UsageError
+from budgetctl.schema import Frozen, describe_problems
+from budgetctl.tasks import task_named
+
+S = TypeVar("S", bound=Frozen)
+SIDES: tuple[Literal["sft", "pref", "eval"], ...] = ("sft", "pref", "eval")
+
+
+@dataclass(frozen=True)
+class Supply:
+    """The source of each side, and where local files lie on this machine."""
+
+    task: str
+    sft: AnySource
+    pref: AnySource
+    eval: AnySource
+    answers: Grouping = "together"
+    located: Mapping[str, Path] = field(default_factory=dict)
+    """For `Execution.sources`; never part of a key."""
+
+
+class SideOptions(Frozen):
+    """One side's own dataset: of the hub, or files of this machine."""
+
+    hub: str | None = None
+    revision: str = "main"
+    folder: str = ""
+    splits: Mapping[Split, str] = {"train": "train", "test": "test"}
+    files: Mapping[Split, tuple[Path, ...]] = {}
+    """Relative to `data.path`, else to the working directory."""
+    columns: Columns
+    set_aside: SetAside = SetAside()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SideOptions:
+        if (self.hub is None) == (not self.files):
+            raise ValueError("say either `hub: OWNER/NAME` or `files: {train: [...]}`")
+        return self
+
+
+class SourceOptions(Frozen):
+    """`data.options` of every task but `arith`."""
+
+    sft: SideOptions | None = None
+    pref: SideOptions | None = None
+    eval: SideOptions | None = None
+    answers: Grouping = "together"
+    """Whether several answers to one prompt are bought together, or one of every prompt first."""
+
+
+def supply_of(task: str, path: Path | None = None, options: Mapping[str, Any] | None = None) -> Supply:
+    """Resolve a task's sources.
+
+    Args:
+        task: `arith`, `gsm8k` or `tuluif`.
+        path: Where files lie: a folder with GSM8K's own two files, or one with a folder for each hub dataset
+            (named like the dataset, without its owner).
+        options: As in a recipe's `data.options`.
+
+    Raises:
+        UsageError: Unknown task or option, a value out of range, a missing path.
+    """
+    settings = dict(options or {})
+    task_named(task)
+    if task == "arith":
+        if path is not None:
+            raise UsageError("arith is generated and takes no --path")
+        arith = _validated(ArithSource, settings, "data.options")
+        return Supply(task, arith, arith, arith)
+    chosen = _validated(SourceOptions, settings, "data.options")
+    sources: dict[str, AnySource] = {}
+    located: dict[str, Path] = {}
+    if task == "gsm8k" and path is not None and (path / "train.jsonl").exists():
+        gold, located = Gsm8kFiles.at(path)
+        sources = dict.fromkeys(SIDES, gold)
+    elif task == "gsm8k":
+        sources = {"sft": presets.GSM8K_SFT, "pref": presets.GSM8K_PREFERENCES, "eval": presets.GSM8K}
+    else:
+        sources = {"sft": presets.TULU_SFT, "pref": presets.TULU_PREFERENCES, "eval": presets.IFEVAL}
+    for side in SIDES:
+        own: SideOptions | None = getattr(chosen, side)
+        if own is not None:
+            sources[side], where = _own_source(own, path)
+            located |= where
+    if path is not None:
+        located |= _hub_folders(sources, path)
+    return Supply(task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located)
+
+
+def _own_source(own: SideOptions, path: Path | None) -> tuple[AnySource, dict[str, Path]]:
+    if own.hub is None:
+        root = path or Path()
+        files = {split: [root / name for name in names] for split, names in own.files.items()}
+        return LocalFiles.at(files, own.columns, own.set_aside)
+    given = {"repository": own.hub, "revision": own.revision, "folder": own.folder, "splits": own.splits}
+    fields = {**given, "columns": own.columns, "set_aside": own.set_aside}
+    return _validated(HubDataset, fields, "data.options"), {}
+
+
+def _hub_folders(sources: Mapping[str, AnySource], path: Path) -> dict[str, Path]:
+    """Where `path` holds the files of hub datasets."""
+    if not path.is_dir():
+        raise UsageError(f"there is no folder {path}")
+    found = {}
+    for source in sources.values():
+        if isinstance(source, HubDataset):
+            folder = path / source.repository.split("/")[1]
+            if not folder.is_dir():
+                raise UsageError(
+                    f"{path} has no folder {folder.name} with the files of {source.repository}; "
+                    "copy them there, or leave --path out to fetch them"
+                )
+            found[source.name] = folder
+    return found
+
+
+def _validated(model: type[S], settings: Mapping[str, Any], where: str) -> S:
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(describe_problems(error, model, where)) from error

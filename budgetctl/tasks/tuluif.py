@@ -1,0 +1,55 @@
+"""Instruction following: trained on Tulu 3's persona instructions, judged by IFEval's verifiable ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from budgetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from ifeval.scoring import Scorer
+
+
+class TuluIfTask:
+    """Scores with IFEval's checkers; an answer that was cut off is judged as it stands, as IFEval does."""
+
+    name = "tuluif"
+    system_prompt = (
+        "Follow every instruction in the user's message exactly: wording, format, length and language."
+    )
+    max_new_tokens = 1024
+    primary_metric = "prompt_strict"
+    scorer_version = 1
+
+    def __init__(self) -> None:
+        self._scorer: Scorer | None = None
+
+    def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
+        """`prompt_*`: all instructions are followed; `instruction_*`: the share of them that is.
+
+        Args:
+            text: The answer.
+            reference: JSON with IFEval's `key`, `prompt`, `instruction_id_list` and `kwargs`.
+            truncated: Not considered.
+
+        Raises:
+            UsageError: The reference is not such an object.
+        """
+        from ifeval.errors import PromptError  # noqa: PLC0415
+        from ifeval.prompts import Prompt  # noqa: PLC0415
+        from ifeval.scoring import Scorer  # noqa: PLC0415
+
+        self._scorer = self._scorer or Scorer()
+        try:
+            prompt = Prompt.of(json.loads(reference))
+        except (json.JSONDecodeError, PromptError) as error:
+            raise UsageError(f"the reference of a tuluif row is not an IFEval prompt: {error}") from error
+        verdict = self._scorer.score(prompt.instructions, text)
+        return {
+            "prompt_strict": float(all(verdict.strict)),
+            "prompt_loose": float(all(verdict.loose)),
+            "instruction_strict": sum(verdict.strict) / len(verdict.strict),
+            "instruction_loose": sum(verdict.loose) / len(verdict.loose),
+        }
