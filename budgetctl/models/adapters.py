@@ -125,21 +125,17 @@ def check_fits(adapter: Adapter, model: PreTrainedModel, what: str) -> None:
     Raises:
         UsageError: A module is missing or has another size.
     """
-    modules = dict(model.named_modules())
+    modules: dict[str, Any] = dict(model.named_modules())
     for name, tensor in adapter.weights.items():
         path = name.removeprefix("base_model.model.").split(".lora_")[0]
         module = modules.get(path)
-        weight = getattr(module, "weight", None)
-        if weight is None:
+        if module is None:
             raise UsageError(
                 f"{what} adapts '{path}', which this base model has not. It belongs to another base."
             )
-        if ".lora_embedding" in name or getattr(module, "quant_state", None) is not None:
-            continue
-        size, of = (
-            (tensor.shape[1], weight.shape[1]) if _is_down(name) else (tensor.shape[0], weight.shape[0])
-        )
-        if size != of and weight.dim() == 2 and not hasattr(weight, "quant_state"):
+        side = "in_features" if _is_down(name) else "out_features"
+        size, of = tensor.shape[1 if _is_down(name) else 0], getattr(module, side, None)
+        if of is not None and size != of:
             raise UsageError(
                 f"{what} was made for a base whose '{path}' has size {size}; here it is {of}. "
                 "It belongs to another base."

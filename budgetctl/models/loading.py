@@ -49,10 +49,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def load_base(folder: Path, device: torch.device, precision: Precision) -> LoadedBase:
+def load_base(folder: Path, device: torch.device, precision: Precision, four_bit: bool = False) -> LoadedBase:
     """Load a Transformers folder with frozen weights.
 
+    Args:
+        folder: The model.
+        device: Where to.
+        precision: Of the weights, or of the arithmetic if they are held in four bits.
+        four_bit: Hold the weights as 4-bit NormalFloat with doubly quantised constants (Dettmers et al. 2305.14314).
+
     Raises:
+        UsageError: Four bits were asked for without a GPU or without bitsandbytes.
         BudgetctlError: The folder does not hold a causal language model that Transformers can read.
     """
     import torch  # noqa: PLC0415
@@ -60,16 +67,40 @@ def load_base(folder: Path, device: torch.device, precision: Precision) -> Loade
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
     transformers.logging.disable_progress_bar()  # stages have bars of their own
+    options: dict[str, Any] = {}
+    if four_bit:
+        options = {
+            "quantization_config": _four_bit_config(device, getattr(torch, precision)),
+            "device_map": {"": device},
+        }
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True
+            folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True, **options
         )
     except (OSError, ValueError, KeyError) as error:
         raise BudgetctlError(f"{folder} is not a model that Transformers can load: {error}") from error
     model.requires_grad_(False)
-    model.to(device)
+    if not four_bit:
+        model.to(device)
     model.eval()
     return LoadedBase(model, load_tokenizer(folder), device, context_length(model.config))
+
+
+def _four_bit_config(device: torch.device, arithmetic: torch.dtype) -> Any:
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    from transformers import BitsAndBytesConfig  # noqa: PLC0415
+
+    if device.type != "cuda":
+        raise UsageError("weights: qlora needs a GPU; use weights: lora here, or run on a machine with one.")
+    if find_spec("bitsandbytes") is None:
+        raise UsageError("weights: qlora needs bitsandbytes: pip install 'budgetctl[gpu]'.")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=arithmetic,
+    )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -1,19 +1,39 @@
-"""A base with its adapters in memory, ready to be trained."""
+"""A model in memory, ready to be trained: an adapter over an unchanged base, or every weight."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from budgetctl.errors import BudgetctlError, UsageError
-from budgetctl.models.adapters import PARENT, TRAINED, Adapter, check_fits, concatenate, weights_of
+from budgetctl.models.adapters import (
+    CONFIG_FILE,
+    PARENT,
+    TRAINED,
+    Adapter,
+    check_fits,
+    concatenate,
+    weights_of,
+)
+from budgetctl.models.folders import files_of
+from budgetctl.models.loading import LoadedBase, load_base
 
 if TYPE_CHECKING:
     import torch
 
-    from budgetctl.models.loading import LoadedBase
+    from budgetctl.models.registry import Precision
     from budgetctl.training.config import LoraSettings
+
+WEIGHT_FILES = (".safetensors", ".safetensors.index.json")
+
+
+class Policy(Protocol):
+    """What is trained."""
+
+    def publish(self, folder: Path) -> int:
+        """Write the checkpoint and return its adapter's rank, 0 for full weights."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +50,7 @@ class LoraPolicy:
     config: dict[str, Any]
     parent: Adapter | None
 
-    def publish(self, folder: Path) -> Adapter:
+    def publish(self, folder: Path) -> int:
         """Write the one adapter over the base that answers as the trained stack does.
 
         Raises:
@@ -49,10 +69,70 @@ class LoraPolicy:
             )
         if not any(bool(tensor.any()) for tensor in ups):
             raise BudgetctlError("The trained adapter is all zeros: no training step moved it.")
-        trained = Adapter(self.config, {name: tensor.detach().cpu() for name, tensor in self.weights.items()})
+        trained = Adapter(
+            self.config, {name: tensor.detach().cpu().float() for name, tensor in self.weights.items()}
+        )
         whole = trained if self.parent is None else concatenate(self.parent, trained)
         whole.save(folder)
-        return whole
+        return whole.rank
+
+
+@dataclass(frozen=True)
+class FullPolicy:
+    """A model whose every weight is trained.
+
+    Attributes:
+        model: The model; its weights are float32 while they train.
+        origin: The folder it was loaded from, for the files beside the weights.
+        precision: Of the published weights.
+    """
+
+    model: Any
+    origin: Path
+    precision: Precision
+
+    def publish(self, folder: Path) -> int:
+        """Write a whole Transformers folder.
+
+        Raises:
+            BudgetctlError: Training left numbers that are none.
+        """
+        import torch  # noqa: PLC0415
+
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
+            raise BudgetctlError(
+                "The trained model holds values that are not numbers; lower the learning rate."
+            )
+        dtype = getattr(torch, self.precision)
+        weights = {name: weight.to(dtype) for name, weight in self.model.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=weights)
+        for name, path in files_of(self.origin):
+            if not name.endswith(WEIGHT_FILES) and not (folder / name).exists() and name != "config.json":
+                shutil.copyfile(path, folder / name)
+        return 0
+
+
+def is_adapter(checkpoint: Path) -> bool:
+    """Whether a checkpoint's folder holds an adapter, rather than a whole model."""
+    return (checkpoint / CONFIG_FILE).is_file()
+
+
+def load_full(
+    base: Path, parent: Path | None, device: torch.device, precision: Precision
+) -> tuple[LoadedBase, FullPolicy]:
+    """Load the base, or the full checkpoint to start from, with every weight trainable.
+
+    Raises:
+        UsageError: The checkpoint to start from is an adapter.
+    """
+    if parent is not None and is_adapter(parent):
+        raise UsageError(
+            "weights: full cannot start from a LoRA checkpoint; train that one with weights: full too, or use "
+            "weights: lora here."
+        )
+    loaded = load_base(parent or base, device, "float32")
+    loaded.model.requires_grad_(True)
+    return loaded, FullPolicy(loaded.model, parent or base, precision)
 
 
 def new_adapter(base: LoadedBase, parent: Path | None, lora: LoraSettings, seed: int) -> LoraPolicy:
@@ -64,7 +144,7 @@ def new_adapter(base: LoadedBase, parent: Path | None, lora: LoraSettings, seed:
         UsageError: The parent belongs to another base, or a target module does not exist.
     """
     import torch  # noqa: PLC0415
-    from peft import LoraConfig, PeftModel, get_peft_model  # noqa: PLC0415
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
 
     targets = [*lora.targets, *lora.extra_targets]
     names = {name.rsplit(".", 1)[-1] for name, _ in base.model.named_modules()}
@@ -75,20 +155,47 @@ def new_adapter(base: LoadedBase, parent: Path | None, lora: LoraSettings, seed:
     )  # fmt: skip
     below = None
     if parent is not None:
-        below = Adapter.load(parent)
-        check_fits(below, base.model, "The checkpoint to start from")
-        model = PeftModel.from_pretrained(base.model, str(parent), adapter_name=PARENT, is_trainable=False)
+        below, model = _load_adapter(base, parent, PARENT)
         torch.manual_seed(seed)
         model.add_adapter(TRAINED, settings)
         model.base_model.set_adapter([PARENT, TRAINED])
     else:
         torch.manual_seed(seed)
         model = get_peft_model(base.model, settings, adapter_name=TRAINED)
+    return _trainable(base, model, adapter_config(lora), below)
+
+
+def continued_adapter(base: LoadedBase, parent: Path) -> LoraPolicy:
+    """Load the parent's own adapter to be trained on.
+
+    Raises:
+        UsageError: The parent belongs to another base.
+    """
+    adapter, model = _load_adapter(base, parent, TRAINED)
+    return _trainable(base, model, dict(adapter.config), None)
+
+
+def _load_adapter(base: LoadedBase, folder: Path, name: str) -> tuple[Adapter, Any]:
+    from peft import PeftModel  # noqa: PLC0415
+
+    if not is_adapter(folder):
+        raise UsageError(
+            "The checkpoint to start from holds full weights; continue it with weights: full, or start from a LoRA "
+            "checkpoint."
+        )
+    adapter = Adapter.load(folder)
+    check_fits(adapter, base.model, "The checkpoint to start from")
+    return adapter, PeftModel.from_pretrained(base.model, str(folder), adapter_name=name, is_trainable=False)
+
+
+def _trainable(base: LoadedBase, model: Any, config: dict[str, Any], below: Adapter | None) -> LoraPolicy:
     weights = weights_of(model, TRAINED)
     trained = {id(tensor) for tensor in weights.values()}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in trained)
-    return LoraPolicy(weights, adapter_config(lora), below)
+    # Transformers trains a quantised model only if it is told that adapters are inside.
+    base.model._hf_peft_config_loaded = True
+    return LoraPolicy(weights, config, below)
 
 
 def adapter_config(lora: LoraSettings) -> dict[str, Any]:

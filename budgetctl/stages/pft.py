@@ -45,7 +45,7 @@ class PftStage:
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
         from budgetctl.stages.training_job import job_of  # noqa: PLC0415
-        from budgetctl.training.run import train_pft  # noqa: PLC0415
+        from budgetctl.training.run import train  # noqa: PLC0415
 
         data = context.parents["data"]
         identity = self.identity
@@ -59,4 +59,4 @@ class PftStage:
         policy = context.parents.get("policy")
         parent = policy.path() if policy is not None else None
         job = job_of(context, identity.template, identity.seed, parent, data.path(file))
-        return train_pft(job, identity.settings)
+        return train(job, identity.settings)

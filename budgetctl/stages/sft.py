@@ -41,7 +41,7 @@ class SftStage:
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
         from budgetctl.stages.training_job import job_of  # noqa: PLC0415
-        from budgetctl.training.run import train_sft  # noqa: PLC0415
+        from budgetctl.training.run import train  # noqa: PLC0415
 
         data = context.parents["data"]
         if DATA_FILE not in data.files:
@@ -51,4 +51,4 @@ class SftStage:
             )
         identity = self.identity
         job = job_of(context, identity.template, identity.seed, None, data.path(DATA_FILE))
-        return train_sft(job, identity.settings)
+        return train(job, identity.settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from budgetctl.models.templates import Template
 from budgetctl.stages.stage import StageContext
-from budgetctl.training.run import TrainingJob
+from budgetctl.training.job import TrainingJob
 
 
 def job_of(

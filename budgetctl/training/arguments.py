@@ -31,6 +31,7 @@ class Shape:
         on_gpu: Whether a GPU computes.
         gradient_checkpointing: Recompute activations to save memory.
         optimizer: TRL's name of the optimizer.
+        processes: How many train together.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Shape:
     on_gpu: bool
     gradient_checkpointing: bool
     optimizer: str
+    processes: int = 1
 
 
 def sft_arguments(settings: SftSettings, shape: Shape) -> SFTConfig:
@@ -88,7 +90,8 @@ def _common(settings: TrainingSettings, shape: Shape) -> dict[str, Any]:
         "lr_scheduler_type": "constant_with_warmup"
         if optimizer.schedule == "constant"
         else optimizer.schedule,
-        "warmup_steps": math.ceil(optimizer.warmup * shape.steps),
+        # Transformers' warm-up begins at a rate of 0: a training of one step must not be spent on it.
+        "warmup_steps": min(math.ceil(optimizer.warmup * shape.steps), shape.steps - 1),
         "optim": shape.optimizer,
         "weight_decay": optimizer.weight_decay,
         "adam_beta1": optimizer.beta1,
@@ -100,6 +103,8 @@ def _common(settings: TrainingSettings, shape: Shape) -> dict[str, Any]:
         "use_cpu": not shape.on_gpu,
         "gradient_checkpointing": shape.gradient_checkpointing,
         "dataloader_pin_memory": shape.on_gpu,
+        "ddp_backend": "gloo" if shape.processes > 1 and not shape.on_gpu else None,
+        "ddp_find_unused_parameters": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "no",

@@ -67,10 +67,11 @@ class OptimizerSettings(Frozen):
 class TrainingSettings(Frozen):
     """What supervised and preference finetuning have in common."""
 
-    backend: Literal["trl", "unsloth"] = "trl"
-    """`unsloth` runs TRL's trainers over unsloth's kernels (a GPU and the `gpu` extra)."""
+    backend: Literal["trl"] = "trl"
+    """Whose trainers run; in the key, because another backend's kernels round otherwise."""
     weights: Literal["lora", "qlora", "full"] = "lora"
-    """`qlora` holds the base in 4 bits (a GPU and bitsandbytes), `full` trains and publishes every weight."""
+    """`qlora` holds the base in 4 bits while it trains an adapter (a GPU and the `gpu` extra); answers are still
+    generated over the 16- or 32-bit base. `full` trains and publishes every weight."""
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     epochs: Annotated[float, Field(gt=0)] = 2.0
@@ -98,7 +99,8 @@ class PftSettings(TrainingSettings):
 
     method: Method = "dpo"
     adapter: Literal["stack", "continue"] = "stack"
-    """`stack`: a new adapter over the frozen one, as in the study. `continue`: the parent's adapter trains on."""
+    """`stack`: a new adapter over the frozen one, as in the study. `continue`: the parent's own adapter trains on,
+    in its own shape, and its untrained copy is the reference. Over the base itself both are a new adapter."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-5)
     """2e-5: a tenth of the SFT rate, the ratio of the study (5e-6 to 5e-5)."""
     beta: Annotated[float, Field(gt=0)] = 0.1

@@ -44,6 +44,7 @@ class _Checkpoints:
     model: Any
     args: Any
     state: Any
+    accelerator: Any
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -59,6 +60,7 @@ class _Checkpoints:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        self.accelerator.wait_for_everyone()  # each process writes its own random state
         if not self.args.should_save:
             return
         folder = Path(self.args.output_dir)
@@ -104,7 +106,6 @@ class _KeptReference(_Checkpoints):
     """Reference log-probabilities from the untrained policy, once per draft."""
 
     data_collator: Any
-    accelerator: Any
     compute_ref_log_probs: Any
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -112,14 +113,12 @@ class _KeptReference(_Checkpoints):
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         file = Path(self.args.output_dir).parent / REFERENCE_FILE
-        columns: dict[str, torch.Tensor]
-        if file.exists():
-            columns = torch.load(file, weights_only=True)
-        else:
-            columns = self._reference_columns(dataset, batch_size)
+        if self.accelerator.is_main_process and not file.exists():
             unfinished = file.with_suffix(".unfinished")
-            torch.save(columns, unfinished)
+            torch.save(self._reference_columns(dataset, batch_size), unfinished)
             unfinished.replace(file)
+        self.accelerator.wait_for_everyone()
+        columns: dict[str, torch.Tensor] = torch.load(file, weights_only=True)
         for column, values in columns.items():
             if len(values) != len(dataset) or not bool(torch.isfinite(values).all()):
                 raise BudgetctlError(

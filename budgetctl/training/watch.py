@@ -6,9 +6,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from budgetctl.console import Bar
+from budgetctl.training.job import Track
+
+
+def _agreed(stop: bool, save: bool, device: torch.device) -> tuple[bool, bool]:
+    """Let all processes of a training do the same: one that wants to stop or save decides for all."""
+    if not torch.distributed.is_initialized():
+        return stop, save
+    wishes = torch.tensor([stop, save], dtype=torch.int32, device=device)
+    torch.distributed.all_reduce(wishes, torch.distributed.ReduceOp.MAX)
+    return bool(wishes[0]), bool(wishes[1])
+
 
 FirstStepCheck = Callable[[Mapping[str, float]], None]
 
@@ -22,7 +34,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         should_stop: Callable[[], bool],
         checkpoint_every_s: float,
         check_first_step: FirstStepCheck | None,
-        track: Callable[[int, Mapping[str, float]], None] | None,
+        track: Track | None,
     ) -> None:
         self._bar = bar
         self._should_stop = should_stop
@@ -34,11 +46,15 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Decide whether this is the moment for a checkpoint or for the end."""
-        unfinished = state.global_step < state.max_steps
-        if unfinished and self._should_stop():
+        if state.global_step >= state.max_steps:
+            return
+        stop, save = _agreed(
+            self._should_stop(), time.monotonic() - self._saved_at >= self._every_s, args.device
+        )
+        if stop:
             self.stopped = True
             control.should_training_stop = True
-        if unfinished and (self.stopped or time.monotonic() - self._saved_at >= self._every_s):
+        if stop or save:
             control.should_save = True
             self._saved_at = time.monotonic()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from budgetctl.console import SilentReporter
 from budgetctl.models.templates import Template
-from budgetctl.training.run import TrainingJob
+from budgetctl.training.job import TrainingJob
 
 
 def plain_job(root: Path, base: Path, data: Path, **changes: Any) -> TrainingJob:

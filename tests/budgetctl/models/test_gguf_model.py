@@ -19,7 +19,7 @@ from budgetctl.models.gguf import unpack_gguf
 from budgetctl.models.loading import load_tokenizer
 from budgetctl.models.templates import Template
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings
-from budgetctl.training.run import train_pft
+from budgetctl.training.run import train
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -46,7 +46,7 @@ def test_smollm2_answers_and_trains(smollm2: Path, tmp_path: Path) -> None:
     settings = PftSettings(
         epochs=6, batch_size=2, lora=LoraSettings(rank=4), optimizer=OptimizerSettings(learning_rate=1e-3)
     )
-    metrics = train_pft(job, settings)
+    metrics = train(job, settings)
     assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert isinstance(metrics["last_loss"], float)
     assert metrics["last_loss"] < 0.1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from budgetctl_training_job import plain_job
 
-from budgetctl.training.run import TrainingJob
+from budgetctl.training.job import TrainingJob
 
 
 @pytest.fixture

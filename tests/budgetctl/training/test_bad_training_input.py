@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.models.templates import Template
 from budgetctl.training.config import LoraSettings, PftSettings, SftSettings
-from budgetctl.training.run import train_pft, train_sft
+from budgetctl.training.run import train
 from budgetctl.training.versions import check_versions
 
 
@@ -40,7 +40,7 @@ def test_settings(settings: dict[str, Any], sentence: str) -> None:
 
 def test_a_row_longer_than_max_length(make_job: Any) -> None:
     with pytest.raises(UsageError, match=r"row 'sum-\d+' has \d+ tokens, more than max_length of 12"):
-        train_sft(make_job(), SftSettings(max_length=12))
+        train(make_job(), SftSettings(max_length=12))
 
 
 def test_a_row_longer_than_the_context(make_job: Any, tmp_path: Path) -> None:
@@ -49,11 +49,11 @@ def test_a_row_longer_than_the_context(make_job: Any, tmp_path: Path) -> None:
         pyarrow.Table.from_pylist([{"prompt_id": "a", "messages": turns}]), tmp_path / "l.parquet"
     )
     with pytest.raises(UsageError, match=r"more than the model's context of 128"):
-        train_sft(make_job(data=tmp_path / "l.parquet"), SftSettings())
+        train(make_job(data=tmp_path / "l.parquet"), SftSettings())
 
 
 def test_truncation_is_counted(make_job: Any) -> None:
-    metrics = train_sft(make_job(), SftSettings(max_length=16, overlong="truncate", epochs=1))
+    metrics = train(make_job(), SftSettings(max_length=16, overlong="truncate", epochs=1))
     assert metrics["truncated_rows"] > 0
 
 
@@ -61,34 +61,34 @@ def test_no_rows(make_job: Any, tmp_path: Path, sum_data: Path) -> None:
     empty = pyarrow.parquet.read_table(sum_data / "sft.parquet").slice(0, 0)
     pyarrow.parquet.write_table(empty, tmp_path / "sft.parquet")
     with pytest.raises(UsageError, match="holds no rows"):
-        train_sft(replace(make_job(), data=tmp_path / "sft.parquet"), SftSettings())
+        train(replace(make_job(), data=tmp_path / "sft.parquet"), SftSettings())
 
 
 def test_an_adapter_of_another_base(make_job: Any, make_small_base: Callable[..., Path]) -> None:
     other = make_job(base=make_small_base(hidden=48))
-    train_sft(other, SftSettings(epochs=1, lora=LoraSettings(rank=4)))
+    train(other, SftSettings(epochs=1, lora=LoraSettings(rank=4)))
     with pytest.raises(UsageError, match="belongs to another base"):
-        train_pft(make_job("pref.parquet", parent=other.out), PftSettings(epochs=1))
+        train(make_job("pref.parquet", parent=other.out), PftSettings(epochs=1))
 
 
 def test_a_tokenizer_without_the_templates_tokens(make_job: Any) -> None:
     with pytest.raises(UsageError, match="template of the model's family"):
-        train_sft(make_job(template=Template.named("chatml")), SftSettings())
+        train(make_job(template=Template.named("chatml")), SftSettings())
 
 
 def test_a_base_that_is_no_model(make_job: Any, tmp_path: Path) -> None:
     with pytest.raises(BudgetctlError, match="not a model that Transformers can load"):
-        train_sft(make_job(base=tmp_path), SftSettings())
+        train(make_job(base=tmp_path), SftSettings())
 
 
 def test_a_gpu_that_is_not_there(make_job: Any) -> None:
     with pytest.raises(UsageError, match="no GPU here"):
-        train_sft(make_job(device="cuda"), SftSettings())
+        train(make_job(device="cuda"), SftSettings())
 
 
 def test_kto_of_single_rows(make_job: Any) -> None:
     with pytest.raises(UsageError, match="batch_size of at least 2"):
-        train_pft(make_job("unpaired.parquet"), PftSettings(method="kto", batch_size=1))
+        train(make_job("unpaired.parquet"), PftSettings(method="kto", batch_size=1))
 
 
 def test_untried_versions() -> None:

@@ -13,7 +13,7 @@ from training_results import curve_values, largest_difference
 from budgetctl.training.config import OptimizerSettings, PftSettings, SftSettings
 from budgetctl.training.microbatch import first_micro_batch, smaller
 from budgetctl.training.order import RowOrder
-from budgetctl.training.run import train_pft, train_sft
+from budgetctl.training.run import train
 
 TOLERANCE = 2e-4
 """Of weights and logged values after six steps. Sums over other groupings round differently in float32, and Adam's
@@ -32,7 +32,7 @@ def test_sft(micro_batch: int, make_job: Any) -> None:
     whole, parts = make_job(micro_batch=16), make_job(micro_batch=micro_batch)
     settings = SftSettings(epochs=4, optimizer=GENTLE)
     for job in (whole, parts):
-        assert train_sft(job, settings)["micro_batch"] == job.micro_batch
+        assert train(job, settings)["micro_batch"] == job.micro_batch
     assert_same(whole.out, parts.out, ("loss", "grad_norm", "learning_rate"))
 
 
@@ -40,7 +40,7 @@ def test_sft(micro_batch: int, make_job: Any) -> None:
 def test_dpo(micro_batch: int, make_job: Any) -> None:
     whole, parts = (make_job("pref.parquet", micro_batch=rows) for rows in (16, micro_batch))
     for job in (whole, parts):
-        train_pft(job, PftSettings(epochs=4, optimizer=GENTLE))
+        train(job, PftSettings(epochs=4, optimizer=GENTLE))
     assert_same(whole.out, parts.out, ("loss", "rewards/margins"))
 
 
@@ -48,7 +48,7 @@ def test_dpo(micro_batch: int, make_job: Any) -> None:
 def test_kto(micro_batch: int, make_job: Any) -> None:
     whole, parts = (make_job("unpaired.parquet", micro_batch=rows) for rows in (16, micro_batch))
     for job in (whole, parts):
-        train_pft(job, PftSettings(method="kto", epochs=4, optimizer=GENTLE))
+        train(job, PftSettings(method="kto", epochs=4, optimizer=GENTLE))
     assert_same(whole.out, parts.out, ("loss", "kl"))
 
 

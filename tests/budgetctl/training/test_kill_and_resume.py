@@ -17,7 +17,8 @@ from training_results import curve_values, largest_difference
 
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
-from budgetctl.training.run import TrainingJob, train_pft, train_sft
+from budgetctl.training.job import TrainingJob
+from budgetctl.training.run import train
 from budgetctl.training.trl_trainers import last_checkpoint
 
 GENTLE = OptimizerSettings(learning_rate=1e-3)
@@ -40,10 +41,6 @@ def assert_equal(one: Path, other: Path) -> None:
     assert largest_difference(one, other) <= TOLERANCE
     assert curve_values(one, "loss") == pytest.approx(curve_values(other, "loss"), abs=TOLERANCE)
     assert len(curve_values(one, "loss")) == STEPS
-
-
-def train(job: TrainingJob, settings: Any) -> dict[str, Any]:
-    return train_sft(job, settings) if isinstance(settings, SftSettings) else train_pft(job, settings)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +78,14 @@ def _killed_after(job: TrainingJob, steps: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    train_sft(replace(job, should_stop=die, checkpoint_every_s=0.0), SFT)
+    train(replace(job, should_stop=die, checkpoint_every_s=0.0), SFT)
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(make_job: Any) -> None:
     """Real kills, between the step and its checkpoint, so the last step is lost each time and done again."""
     undisturbed = make_job()
-    train_sft(undisturbed, SFT)
+    train(undisturbed, SFT)
     job = make_job()
     dice = random.Random(11)
     fork = multiprocessing.get_context("fork")
@@ -101,29 +98,29 @@ def test_killed_twenty_times(make_job: Any) -> None:
         if process.exitcode == 0:
             break
     assert kills >= 5
-    train_sft(job, SFT)
+    train(job, SFT)
     assert_equal(job.out, undisturbed.out)
 
 
 def test_an_unfinished_checkpoint_is_not_taken(make_job: Any) -> None:
     undisturbed, job = make_job(), make_job()
-    train_sft(undisturbed, SFT)
+    train(undisturbed, SFT)
     with pytest.raises(InterruptedRunError):
-        train_sft(replace(job, should_stop=stopping_after(4)), SFT)
+        train(replace(job, should_stop=stopping_after(4)), SFT)
     newer = job.scratch / "checkpoints" / "checkpoint-9"
     newer.mkdir()
     (newer / "trained.safetensors").write_bytes(b"cut off")
-    train_sft(job, SFT)
+    train(job, SFT)
     assert_equal(job.out, undisturbed.out)
 
 
 def test_another_micro_batch_may_continue(make_job: Any) -> None:
     settings = SFT.model_copy(update={"lora": SMALL})
     undisturbed, job = make_job(), make_job(micro_batch=8)
-    train_sft(undisturbed, settings)
+    train(undisturbed, settings)
     with pytest.raises(InterruptedRunError):
-        train_sft(replace(job, should_stop=stopping_after(5)), settings)
-    assert train_sft(replace(job, micro_batch=2), settings)["resumed_at_step"] == 5
+        train(replace(job, should_stop=stopping_after(5)), settings)
+    assert train(replace(job, micro_batch=2), settings)["resumed_at_step"] == 5
     assert largest_difference(job.out, undisturbed.out) < 2e-4
 
 
@@ -132,7 +129,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_step(make_job: A
                                                              max_grad_norm=1e30))  # fmt: skip
     job = make_job()
     with pytest.raises(BudgetctlError, match=r"loss became (nan|inf) at step 2 of 12"):
-        train_sft(job, wild)
+        train(job, wild)
     kept = last_checkpoint(job.scratch / "checkpoints")
     assert kept is not None
     assert kept.name == "checkpoint-1"

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from budgetctl.errors import BudgetctlError
 from budgetctl.models.adapters import Adapter
 from budgetctl.training.config import OptimizerSettings, PftSettings, SftSettings
-from budgetctl.training.run import train_pft, train_sft
+from budgetctl.training.run import train
 
 FAST = OptimizerSettings(learning_rate=1e-2)
 
@@ -31,7 +31,7 @@ def logits(base: Path, adapter: Path | None) -> torch.Tensor:
 
 def test_sft_lowers_the_loss_and_its_adapter_answers_otherwise(make_job: Any, small_base: Path) -> None:
     job = make_job()
-    metrics = train_sft(job, SftSettings(epochs=8, optimizer=FAST))
+    metrics = train(job, SftSettings(epochs=8, optimizer=FAST))
     losses = curve_values(job.out, "loss")
     assert len(losses) == metrics["steps"] == math.ceil(24 * 8 / 16)
     assert losses[-1] < 0.5 * losses[0]
@@ -40,15 +40,15 @@ def test_sft_lowers_the_loss_and_its_adapter_answers_otherwise(make_job: Any, sm
 
 def test_full_loss_counts_the_prompt_too(make_job: Any) -> None:
     answer, full = make_job(), make_job()
-    train_sft(answer, SftSettings(epochs=1))
-    train_sft(full, SftSettings(epochs=1, loss="full"))
+    train(answer, SftSettings(epochs=1))
+    train(full, SftSettings(epochs=1, loss="full"))
     assert curve_values(answer.out, "loss")[0] != pytest.approx(curve_values(full.out, "loss")[0], abs=1e-3)
 
 
 @pytest.fixture
 def parent(make_job: Any) -> Path:
     job = make_job(seed=3)
-    train_sft(job, SftSettings(epochs=4, optimizer=FAST))
+    train(job, SftSettings(epochs=4, optimizer=FAST))
     return job.out
 
 
@@ -63,7 +63,7 @@ def test_each_preference_method_trains(
     job = make_job("unpaired.parquet" if method == "kto" else "pref.parquet", parent=start)
     smoothing = 0.1 if method in ("robust", "exo") else 0.0
     settings = PftSettings(method=method, epochs=10, optimizer=FAST, label_smoothing=smoothing)
-    metrics = train_pft(job, settings)
+    metrics = train(job, settings)
     losses = curve_values(job.out, "loss")
     assert losses[-1] < losses[0]
     assert (logits(small_base, job.out) - logits(small_base, start)).abs().max() > 0.01
@@ -78,23 +78,29 @@ def test_each_preference_method_trains(
 
 def test_kto_takes_pairs_apart(make_job: Any) -> None:
     job = make_job("pref.parquet")
-    metrics = train_pft(job, PftSettings(method="kto", epochs=1))
+    metrics = train(job, PftSettings(method="kto", epochs=1))
     assert metrics["rows"] == 48
 
 
 def test_a_reference_of_another_policy_is_refused(make_job: Any, parent: Path) -> None:
     scored = make_job("pref.parquet")
-    train_pft(scored, PftSettings(epochs=1))
+    train(scored, PftSettings(epochs=1))
     wrong = make_job("pref.parquet", parent=parent)
     (wrong.scratch / "reference.pt").write_bytes((scored.scratch / "reference.pt").read_bytes())
     with pytest.raises(BudgetctlError, match="must equal its reference"):
-        train_pft(wrong, PftSettings(epochs=1))
+        train(wrong, PftSettings(epochs=1))
 
 
 def test_the_published_adapter_is_in_pefts_format(make_job: Any, parent: Path) -> None:
     job = make_job("pref.parquet", parent=parent)
-    train_pft(job, PftSettings(epochs=1, optimizer=FAST))
+    train(job, PftSettings(epochs=1, optimizer=FAST))
     assert sorted(path.name for path in job.out.iterdir()) == [
         "adapter_config.json", "adapter_model.safetensors", "curves.parquet"
     ]  # fmt: skip
     assert Adapter.load(job.out).scale == 1.0
+
+
+def test_a_single_step_moves_the_weights(make_job: Any, small_base: Path) -> None:
+    job = make_job()
+    assert train(job, SftSettings(epochs=0.1))["steps"] == 1
+    assert (logits(small_base, job.out) - logits(small_base, None)).abs().max() > 0

@@ -1,0 +1,196 @@
+"""One attempt at a training with one micro-batch: load, train, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from budgetctl.errors import InterruptedRunError, UsageError
+from budgetctl.models.encoding import Encoder
+from budgetctl.models.loading import LoadedBase, choose_device, load_base
+from budgetctl.models.policy import Policy, continued_adapter, load_full, new_adapter
+from budgetctl.training.arguments import Shape
+from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
+from budgetctl.training.curves import Curve
+from budgetctl.training.job import Metric, TrainingJob
+from budgetctl.training.methods import Method, method_of
+from budgetctl.training.microbatch import first_micro_batch
+from budgetctl.training.order import RowOrder
+from budgetctl.training.rows import Limits
+from budgetctl.training.trl_trainers import last_checkpoint
+from budgetctl.training.versions import check_versions
+from budgetctl.training.watch import Watch
+
+
+class OutOfMemory(Exception):  # noqa: N818  (a finding that the caller acts on, not an error of the user's)
+    """A micro-batch did not fit.
+
+    Attributes:
+        rows: Its rows.
+        least: The fewest rows that the method can take.
+        longest: Padded tokens of the longest row.
+    """
+
+    def __init__(self, rows: int, least: int, longest: int) -> None:
+        super().__init__(f"{rows} rows of up to {longest} tokens do not fit")
+        self.rows = rows
+        self.least = least
+        self.longest = longest
+
+
+def attempt(
+    job: TrainingJob, settings: SftSettings | PftSettings, recompute: bool, main_process: bool = True
+) -> dict[str, Metric]:
+    """Train from the last checkpoint (or the start) to the end, and publish.
+
+    Args:
+        job: What to train on and where.
+        settings: What to do.
+        recompute: Recompute activations in the backward pass to save memory.
+        main_process: Whether this process tells people and publishes.
+
+    Raises:
+        OutOfMemory: The micro-batch does not fit; the last finished step is kept.
+        InterruptedRunError: It was asked to stop; a checkpoint is written.
+        UsageError: Rows, checkpoint and base do not fit each other.
+        BudgetctlError: A guard fired.
+    """
+    started = time.monotonic()
+    check_versions()
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    per_process = _rows_per_process(job, settings)
+    device = choose_device(job.device)
+    base, policy = _load(job, settings, device)
+    encoder = Encoder(base.tokenizer, job.template)
+    limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
+    method = method_of(job, settings, encoder, limits)
+    on_gpu = device.type == "cuda"
+    micro_batch = first_micro_batch(per_process, method.longest, on_gpu, job.micro_batch, method.least)
+    order = RowOrder(method.rows, settings.epochs, settings.batch_size, job.seed)
+    shape = Shape(
+        job.scratch / "checkpoints", order.steps, micro_batch, per_process // micro_batch, job.seed, on_gpu, recompute,
+        _optimizer_name(settings, device), job.processes,
+    )  # fmt: skip
+    if recompute:
+        base.model.enable_input_require_grads()
+    resume = last_checkpoint(shape.folder)
+    with _quiet_libraries(), job.reporter.bar(method.title, order.steps) as bar:
+        watch = Watch(bar, job.should_stop, job.checkpoint_every_s, method.check_first_step, job.track)
+        try:
+            trainer = _trainer(method, base, shape, order, encoder, watch)
+            ready = time.monotonic()
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        except torch.cuda.OutOfMemoryError as error:
+            raise OutOfMemory(micro_batch, method.least, method.longest) from error
+    if watch.stopped:
+        raise InterruptedRunError(
+            f"{method.title} stopped after step {trainer.state.global_step} of {order.steps}; the same command goes on "
+            "from there."
+        )
+    curve = Curve.from_log(trainer.state.log_history, settings.batch_size)
+    rank = 0
+    if main_process:
+        rank = policy.publish(job.out)
+        curve.write(job.out)
+    return {
+        "rows": method.rows,
+        "examples": order.examples,
+        "steps": order.steps,
+        "truncated_rows": limits.truncated,
+        "adapter_rank": rank,
+        "micro_batch": micro_batch,
+        "processes": job.processes,
+        "recomputed_activations": recompute,
+        "optimizer": shape.optimizer,
+        "resumed_at_step": int(resume.name.rsplit("-", 1)[-1]) if resume else 0,
+        "prepare_s": round(ready - started, 3),
+        "train_s": round(time.monotonic() - ready, 3),
+        **_summary(curve),
+        **_device_metrics(device),
+    }
+
+
+def _rows_per_process(job: TrainingJob, settings: TrainingSettings) -> int:
+    if job.micro_batch is not None and job.micro_batch < 1:
+        raise UsageError(f"The micro-batch must be at least 1 row, not {job.micro_batch}.")
+    if settings.batch_size % job.processes:
+        raise UsageError(
+            f"A batch of {settings.batch_size} rows cannot be split evenly over {job.processes} processes; use a "
+            "number of processes that divides it."
+        )
+    return settings.batch_size // job.processes
+
+
+def _load(
+    job: TrainingJob, settings: SftSettings | PftSettings, device: torch.device
+) -> tuple[LoadedBase, Policy]:
+    if settings.weights == "full":
+        return load_full(job.base, job.parent, device, settings.precision)
+    base = load_base(job.base, device, settings.precision, four_bit=settings.weights == "qlora")
+    if isinstance(settings, PftSettings) and settings.adapter == "continue" and job.parent is not None:
+        return base, continued_adapter(base, job.parent)
+    return base, new_adapter(base, job.parent, settings.lora, job.seed)
+
+
+def _trainer(
+    method: Method, base: LoadedBase, shape: Shape, order: RowOrder, encoder: Encoder, watch: Watch
+) -> Any:
+    from transformers import PrinterCallback  # noqa: PLC0415
+
+    trainer = method.trainer(
+        model=base.model,
+        args=method.arguments(shape),
+        train_dataset=method.dataset(order.stream()),
+        processing_class=encoder.tokenizer,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout
+    return trainer
+
+
+def _optimizer_name(settings: TrainingSettings, device: torch.device) -> str:
+    """TRL's name of the optimizer; 8-bit AdamW exists on GPUs with bitsandbytes only and is plain AdamW elsewhere."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    if device.type != "cuda":
+        return "adamw_torch"
+    if settings.optimizer.name == "adamw_8bit" and find_spec("bitsandbytes") is not None:
+        return "adamw_8bit"
+    return "adamw_torch_fused"
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep advice of the libraries out of a run's output; their errors still come through."""
+    import datasets as hub_datasets  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
+
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    hub_datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+
+
+def _device_metrics(device: torch.device) -> dict[str, Metric]:
+    if device.type != "cuda":
+        return {"device": "cpu"}
+    peak = torch.cuda.max_memory_allocated(device) / 2**30
+    return {"device": torch.cuda.get_device_name(device), "peak_gpu_gib": round(peak, 3)}
+
+
+def _summary(curve: Curve) -> dict[str, Metric]:
+    """First and last values of the curve that a lineage table wants to see."""
+    summary: dict[str, Metric] = {}
+    for name in ("loss", "rewards/margins", "rewards/accuracies"):
+        if values := curve.values(name):
+            short = name.rsplit("/", 1)[-1]
+            summary[f"first_{short}"], summary[f"last_{short}"] = values[0], values[-1]
+    return summary

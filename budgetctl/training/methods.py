@@ -1,0 +1,109 @@
+"""Each method's rows, arguments, trainer and first check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from budgetctl.errors import UsageError
+from budgetctl.models.encoding import Encoder
+from budgetctl.training import arguments, datasets
+from budgetctl.training import rows as training_rows
+from budgetctl.training.arguments import Shape
+from budgetctl.training.config import PftSettings, SftSettings
+from budgetctl.training.guards import check_samples, first_step_check
+from budgetctl.training.job import TrainingJob
+from budgetctl.training.rows import Limits
+from budgetctl.training.trl_trainers import PairTrainer, SupervisedTrainer, UnpairedTrainer
+from budgetctl.training.watch import FirstStepCheck
+
+KTO_LEAST = 2
+"""TRL's KTO refuses single rows."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What differs between the methods once their rows are tokens.
+
+    Attributes:
+        title: For the progress bar.
+        rows: Number of rows.
+        longest: Padded tokens of the longest row.
+        dataset: (stream of row indices) → TRL's dataset.
+        arguments: (shape) → TRL's arguments.
+        trainer: TRL's trainer class.
+        check_first_step: Guard on the first step's figures.
+        least: Smallest micro-batch.
+    """
+
+    title: str
+    rows: int
+    longest: int
+    dataset: Callable[[Sequence[int]], Any]
+    arguments: Callable[[Shape], Any]
+    trainer: Any
+    check_first_step: FirstStepCheck | None = None
+    least: int = 1
+
+
+def method_of(
+    job: TrainingJob, settings: SftSettings | PftSettings, encoder: Encoder, limits: Limits
+) -> Method:
+    """Read, tokenise and check a job's rows.
+
+    Raises:
+        UsageError: A row is empty, too long, or not what the template allows.
+        BudgetctlError: The rendered samples are not one BOS, one end token and a learnt answer.
+    """
+    if isinstance(settings, SftSettings):
+        return _sft(job, settings, encoder, limits)
+    return (_kto if settings.method == "kto" else _pairs)(job, settings, encoder, limits)
+
+
+def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limits) -> Method:
+    full = settings.loss == "full"
+    rows = training_rows.read_demonstrations(job.data, encoder, limits, full)
+    check_samples([(row.prompt_id, row.text) for row in rows[:3]], encoder, answers_only=not full)
+    return Method(
+        title="sft",
+        rows=len(rows),
+        longest=max(len(row.text.ids) for row in rows),
+        dataset=lambda stream: datasets.demonstrations(rows, stream),
+        arguments=lambda shape: arguments.sft_arguments(settings, shape),
+        trainer=SupervisedTrainer,
+    )
+
+
+def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
+    rows = training_rows.read_pairs(job.data, encoder, limits)
+    check_samples([(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], encoder)
+    return Method(
+        title=settings.method,
+        rows=len(rows),
+        longest=max(2 * max(len(row.chosen.ids), len(row.rejected.ids)) for row in rows),
+        dataset=lambda stream: datasets.pairs(rows, stream),
+        arguments=lambda shape: arguments.pair_arguments(settings, shape),
+        trainer=PairTrainer,
+        check_first_step=first_step_check(settings, settings.precision),
+    )
+
+
+def _kto(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
+    if settings.batch_size < KTO_LEAST * job.processes:
+        raise UsageError(
+            f"kto needs a batch_size of at least {KTO_LEAST * job.processes}: it pairs each prompt with another row's "
+            "answer, on every process."
+        )
+    rows = training_rows.read_unpaired(job.data, encoder, limits)
+    check_samples([(row.prompt_id, row.text) for row in rows[:3]], encoder)
+    return Method(
+        title="kto",
+        rows=len(rows),
+        longest=max(len(row.prompt) + len(row.answer) for row in rows),
+        dataset=lambda stream: datasets.unpaired(rows, stream, settings.batch_size),
+        arguments=lambda shape: arguments.kto_arguments(settings, shape),
+        trainer=UnpairedTrainer,
+        check_first_step=first_step_check(settings, settings.precision),
+        least=KTO_LEAST,
+    )

@@ -1,0 +1,180 @@
+"""The recipe's other choices: the parent's own adapter, all weights, several processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_results import curve_values, largest_difference
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
+from budgetctl.models.adapters import Adapter
+from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
+from budgetctl.training.run import train
+from budgetctl.training.trl_trainers import SupervisedTrainer
+
+GENTLE = OptimizerSettings(learning_rate=1e-3)
+FAST = OptimizerSettings(learning_rate=1e-2)
+SMALL = LoraSettings(rank=4)
+SFT = SftSettings(epochs=4, lora=SMALL, optimizer=GENTLE)
+
+
+@pytest.fixture
+def parent(make_job: Any) -> Path:
+    job = make_job(seed=3)
+    train(job, SftSettings(epochs=4, optimizer=FAST, lora=SMALL))
+    return job.out
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_the_parents_adapter_trains_on(method: str, make_job: Any, parent: Path) -> None:
+    job = make_job("pref.parquet", parent=parent)
+    metrics = train(job, PftSettings(method=method, adapter="continue", epochs=6, optimizer=FAST))
+    assert metrics["adapter_rank"] == 4
+    assert metrics["first_loss"] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=1e-4)
+    assert curve_values(job.out, "loss")[-1] < curve_values(job.out, "loss")[0]
+    assert largest_difference(job.out, parent) > 1e-3
+
+
+def test_continue_over_the_base_is_a_new_adapter(make_job: Any) -> None:
+    stacked, continued = make_job("pref.parquet"), make_job("pref.parquet")
+    train(stacked, PftSettings(epochs=1, lora=SMALL, optimizer=FAST))
+    train(continued, PftSettings(epochs=1, lora=SMALL, optimizer=FAST, adapter="continue"))
+    assert largest_difference(stacked.out, continued.out) == 0
+
+
+def test_full_weights(make_job: Any, small_base: Path) -> None:
+    sft = make_job()
+    metrics = train(sft, SftSettings(weights="full", epochs=6, optimizer=FAST))
+    assert metrics["adapter_rank"] == 0
+    assert curve_values(sft.out, "loss")[-1] < 0.5 * curve_values(sft.out, "loss")[0]
+    model = AutoModelForCausalLM.from_pretrained(sft.out, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(small_base, dtype=torch.float32)
+    moved = [
+        not torch.equal(one, other) for one, other in zip(model.parameters(), base.parameters(), strict=True)
+    ]
+    assert all(moved)
+    assert (
+        AutoTokenizer.from_pretrained(sft.out).get_vocab()
+        == AutoTokenizer.from_pretrained(small_base).get_vocab()
+    )
+    dpo = make_job("pref.parquet", parent=sft.out)
+    first = train(dpo, PftSettings(weights="full", epochs=2, optimizer=GENTLE))["first_loss"]
+    assert first == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_full_and_lora_checkpoints_do_not_mix(make_job: Any, parent: Path) -> None:
+    full = make_job()
+    train(full, SftSettings(weights="full", epochs=1))
+    with pytest.raises(UsageError, match="holds full weights"):
+        train(make_job("pref.parquet", parent=full.out), PftSettings(epochs=1))
+    with pytest.raises(UsageError, match="cannot start from a LoRA checkpoint"):
+        train(make_job("pref.parquet", parent=parent), PftSettings(epochs=1, weights="full"))
+
+
+def test_bfloat16_and_float32_after_each_other(make_job: Any) -> None:
+    """Accelerate keeps global state between trainers of one process; it must not carry a precision over."""
+    first, half, second = make_job(), make_job("pref.parquet"), make_job()
+    train(first, SFT)
+    metrics = train(half, PftSettings(precision="bfloat16", epochs=2, lora=SMALL, optimizer=FAST))
+    assert metrics["first_loss"] == pytest.approx(math.log(2), abs=0.02)
+    assert {tensor.dtype for tensor in Adapter.load(half.out).weights.values()} == {torch.float32}
+    train(second, SFT)
+    assert largest_difference(first.out, second.out) == 0
+
+
+def test_four_bits_need_a_gpu(make_job: Any) -> None:
+    with pytest.raises(UsageError, match="qlora needs a GPU"):
+        train(make_job(), SftSettings(weights="qlora"))
+
+
+def test_out_of_memory_finds_a_smaller_micro_batch_and_goes_on(
+    make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pretended GPU of 5 rows: the third step of the first try and every try above 5 rows run out of memory."""
+    undisturbed = make_job()
+    train(undisturbed, SFT)
+    seen: list[int] = []
+    real = SupervisedTrainer.compute_loss
+
+    def limited(trainer: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        rows = len(inputs["input_ids"])
+        seen.append(rows)
+        if rows > 5 and trainer.state.global_step >= 2:
+            raise torch.cuda.OutOfMemoryError("pretended")
+        return real(trainer, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(SupervisedTrainer, "compute_loss", limited)
+    job = make_job()
+    metrics = train(job, SFT)
+    assert metrics["micro_batch"] == 4
+    assert metrics["resumed_at_step"] == 2
+    assert seen[:4] == [16, 16, 16, 8]
+    assert largest_difference(job.out, undisturbed.out) < 2e-4
+
+
+def test_a_hopeless_row_says_what_would_fit(make_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("pretended")
+
+    monkeypatch.setattr(SupervisedTrainer, "compute_loss", never)
+    with pytest.raises(BudgetctlError, match=r"A row of \d+ tokens does not fit .* weights: qlora"):
+        train(make_job(), SFT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["sft.parquet", "pref.parquet", "unpaired.parquet"])
+def test_two_processes_are_one(data: str, make_job: Any) -> None:
+    one, two = make_job(data), make_job(data, processes=2, micro_batch=4)
+    settings: Any = SFT
+    if data != "sft.parquet":
+        method = "dpo" if data == "pref.parquet" else "kto"
+        settings = PftSettings(method=method, epochs=4, lora=SMALL, optimizer=GENTLE)
+    train(one, settings)
+    metrics = train(two, settings)
+    assert metrics["processes"] == 2
+    assert largest_difference(one.out, two.out) < 2e-4
+    assert curve_values(two.out, "loss") == pytest.approx(curve_values(one.out, "loss"), abs=2e-4)
+
+
+@pytest.mark.slow
+def test_processes_stop_and_resume(make_job: Any) -> None:
+    one, two = make_job(), make_job(processes=2)
+    long = SFT.model_copy(update={"epochs": 20.0})
+    train(one, long)
+    began = time.monotonic()
+    with pytest.raises(InterruptedRunError, match="the same command goes on"):
+        train(replace(two, should_stop=lambda: time.monotonic() - began > 0 and (two.scratch / "checkpoints").exists()),
+              long)  # fmt: skip
+    metrics = train(two, long)
+    assert metrics["resumed_at_step"] > 0
+    assert largest_difference(one.out, two.out) < 5e-3
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all_with_its_last_words(make_job: Any) -> None:
+    job = make_job(processes=2)
+    calls = itertools.count()
+
+    def kill_one() -> bool:
+        if next(calls) == 5:
+            children = subprocess.run(
+                ["pgrep", "-f", str(job.scratch)], capture_output=True, text=True, check=True
+            )
+            os.kill(int(children.stdout.split()[-1]), signal.SIGKILL)
+        return False
+
+    with pytest.raises(BudgetctlError, match=r"Training process \d of 2 ended with -9"):
+        train(replace(job, should_stop=kill_one), SFT.model_copy(update={"epochs": 400.0}))
+    left = subprocess.run(["pgrep", "-f", str(job.scratch)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
