@@ -1,0 +1,225 @@
+"""Rows from files and datasets that others made: every mapping that works, every way they can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from budgetctl.data.columns import Columns
+from budgetctl.data.pool import held_out_prompts, load_pool
+from budgetctl.data.sources import LocalFiles
+from budgetctl.data.sources.files import SetAside, files_below
+from budgetctl.data.supply import supply_of
+from budgetctl.errors import UsageError
+from tests.budgetctl.data.rows import assistant, user
+
+ROWS = [{"q": f"question {n}", "a": f"answer {n}"} for n in range(40)]
+COLUMNS = Columns(prompt="q", answer="a")
+
+
+def write(path: Path, rows) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows), "utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def read(path: Path, columns: Columns = COLUMNS, kind="sft", split="train", set_aside=None):
+    source, located = LocalFiles.at({"train": [path]}, columns, set_aside)
+    return list(source.rows(kind, split, located))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
+def test_every_format_gives_the_same_rows(tmp_path, ending):
+    rows = read(write(tmp_path / f"rows.{ending}", ROWS))
+    assert rows[3] == {"messages": user("question 3") + assistant("answer 3")}
+    assert len(rows) == 40
+
+
+def test_whole_conversations_keep_their_turns_and_system_message(tmp_path):
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        *user("a"),
+        *assistant("b"),
+        *user("c"),
+        *assistant("d"),
+    ]
+    path = write(tmp_path / "t.jsonl", [{"talk": talk}])
+    assert read(path, Columns(messages="talk")) == [{"messages": talk}]
+
+
+def test_a_list_of_answers_gives_a_row_each(tmp_path):
+    path = write(tmp_path / "t.parquet", [{"q": "one", "a": ["1", "I"]}, {"q": "two", "a": ["2"]}])
+    assert [row["messages"][1]["content"] for row in read(path)] == ["1", "I", "2"]
+
+
+def test_pairs_take_texts_or_the_last_turn_of_conversations(tmp_path):
+    columns = Columns(prompt="p", chosen="c", rejected="r", system="s")
+    row = {"p": "q", "c": user("q") + assistant("good"), "r": "bad", "s": "Mind."}
+    (pair,) = read(write(tmp_path / "t.jsonl", [row]), columns, kind="pref")
+    assert pair["prompt"] == [{"role": "system", "content": "Mind."}, *user("q")]
+    assert (pair["chosen"], pair["rejected"]) == (assistant("good"), assistant("bad"))
+
+
+def test_references_of_several_columns_become_one_object_without_empty_values(tmp_path):
+    rows = [
+        {"prompt": "p", "kwargs": [{"n": 3, "word": None}, {"n": None, "word": "x"}]},
+        {"prompt": "q", "kwargs": [{"n": None, "word": "y"}]},
+    ]
+    columns = Columns(prompt="prompt", reference=("prompt", "kwargs"))
+    found = read(write(tmp_path / "t.parquet", rows), columns, kind="eval")
+    assert json.loads(found[0]["reference"]) == {"prompt": "p", "kwargs": [{"n": 3}, {"word": "x"}]}
+
+
+def test_shares_set_aside_by_hash_do_not_depend_on_order(tmp_path):
+    columns = Columns(prompt="q", answer="a", reference="a")
+    aside = SetAside(dev=0.2, test=0.2)
+    forward = write(tmp_path / "f.jsonl", ROWS)
+    backward = write(tmp_path / "b.jsonl", ROWS[::-1])
+    seen = []
+    for split, kind in (("train", "sft"), ("dev", "eval"), ("test", "eval")):
+        left, right = (
+            {json.dumps(row, sort_keys=True) for row in read(path, columns, kind, split, aside)}
+            for path in (forward, backward)
+        )
+        assert left == right
+        seen.append(len(left))
+    assert sum(seen) == 40
+    assert min(seen) > 2
+
+
+def test_prompts_of_the_eval_source_never_train_even_if_written_otherwise(tmp_path):
+    write(tmp_path / "train.jsonl", [{"q": "What IS\n  one?", "a": "1"}, {"q": "What is two?", "a": "2"}])
+    write(tmp_path / "test.jsonl", [{"q": "what is one?", "a": "1"}])
+    columns = Columns(prompt="q", answer="a", reference="a")
+    source, located = LocalFiles.at(
+        {"train": [tmp_path / "train.jsonl"], "test": [tmp_path / "test.jsonl"]}, columns
+    )
+    pool = load_pool(source, "sft", "train", located, held_out_prompts(source, located))
+    assert len(pool) == 1
+    assert pool.left_out == {"rows with a prompt of dev or test": 1}
+
+
+def test_different_answers_to_one_prompt_stay_and_repetitions_go(tmp_path):
+    rows = [{"q": "one", "a": "1"}, {"q": "one", "a": "I"}, {"q": "one", "a": "1"}]
+    source, located = LocalFiles.at({"train": [write(tmp_path / "t.csv", rows)]}, COLUMNS)
+    pool = load_pool(source, "sft", "train", located, folder=tmp_path)
+    assert len(pool) == 2
+    assert len(set(pool.prompt_ids)) == 1
+    assert pool.left_out == {"repeated rows": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.jsonl", b'{"q": "x"}\n', r"t\.jsonl, line 1: there is no column 'a'; there are q"),
+        (
+            "t.jsonl",
+            b'{"q": 3, "a": "y"}\n',
+            r"line 1: column 'q' must hold a text or a list of turns, found a int",
+        ),
+        ("t.jsonl", b'{"q": [{"role": "user"}], "a": "y"}\n', r"column 'q' must hold turns with a text role"),
+        ("t.jsonl", b'{"q": "\xc3(", "a": "y"}\n', r"line 1: not valid UTF-8 \(byte 8 of the line\)"),
+        ("t.jsonl", b"{}\n{", r"line 1: there is no column 'a'; there are none|line 1"),
+        ("t.json", b'{"q": "x"}', r"expected a list of objects, found a dict"),
+        ("t.json", b'[{"q": "x"}, 5]', r"row 2: expected an object, found a int|row 1"),
+        ("t.json", b'[{"q": ]', r"t\.json, line 1: not valid JSON"),
+        ("t.csv", b"q,a\nx,y\nx,y,z\n", r"line 3: it has another number of cells"),
+        ("t.csv", b"q,a\nx\n", r"line 2: it has another number of cells"),
+        ("t.csv", b"q,a\n\xff,y\n", r"not valid UTF-8 near line"),
+        ("t.csv", b'q,a\n"x,y\n', r"not valid CSV"),
+        ("t.parquet", b"PAR1 this was cut off", r"t\.parquet: not a whole Parquet file"),
+        ("t.txt", b"x", r"cannot tell its format; files must end in \.jsonl, \.json, \.csv, \.parquet"),
+    ],
+)
+def test_bad_files_are_named_with_the_place(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read(tmp_path / name)
+
+
+def test_a_parquet_file_cut_in_the_middle(tmp_path):
+    path = write(tmp_path / "t.parquet", ROWS)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UsageError, match="not a whole Parquet file"):
+        read(path)
+
+
+def test_a_hundred_megabyte_line_is_refused_without_reading_it_whole(tmp_path):
+    path = tmp_path / "t.jsonl"
+    with path.open("wb") as stream:
+        stream.write(b'{"q": "x", "a": "y"}\n{"q": "')
+        stream.seek(100 * 2**20)
+        stream.write(b'", "a": "y"}\n')
+    with pytest.raises(UsageError, match="line 2: longer than 64 MiB"):
+        read(path)
+
+
+def test_an_unnamed_column_is_asked_for(tmp_path):
+    path = write(tmp_path / "t.jsonl", ROWS)
+    with pytest.raises(UsageError, match=r"no column is named for chosen; say `columns: \{chosen: NAME\}`"):
+        read(path, kind="pref")
+
+
+def test_a_conversation_must_end_with_the_answer(tmp_path):
+    path = write(tmp_path / "t.jsonl", [{"m": user("only a question")}])
+    with pytest.raises(UsageError, match="must end with an assistant's turn"):
+        read(path, Columns(messages="m"))
+
+
+def test_a_file_that_changed_under_its_name_is_noticed(tmp_path):
+    path = write(tmp_path / "t.jsonl", ROWS)
+    source, located = LocalFiles.at({"train": [path]}, COLUMNS)
+    write(path, ROWS[1:])
+    with pytest.raises(UsageError, match="has changed"):
+        list(source.rows("sft", "train", located))
+
+
+def test_a_recipe_names_its_own_files(tmp_path):
+    write(tmp_path / "mine.jsonl", ROWS)
+    own = {"files": {"train": ["mine.jsonl"]}, "columns": {"prompt": "q", "answer": "a"}}
+    for name in ("gsm8k-gpt4opreferences", "gsm8k"):
+        (tmp_path / name).mkdir()
+    supply = supply_of("gsm8k", tmp_path, {"sft": own, "answers": "spread"})
+    assert len(list(supply.sft.rows("sft", "train", supply.located))) == 40
+    assert supply.answers == "spread"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sft": {"columns": {"prompt": "q"}}}, "say either `hub: OWNER/NAME` or `files:"),
+        ({"sft": {"hub": "no-owner", "columns": {"prompt": "q"}}}, "repository"),
+        ({"sft": {"hub": "a/b", "columns": {}}}, "name the column of the messages or of the prompt"),
+        ({"sfd": {}}, "did you mean `sft`"),
+        ({"answers": "apart"}, "together"),
+    ],
+)
+def test_bad_options_are_explained(options, message):
+    with pytest.raises(UsageError, match=message):
+        supply_of("tuluif", None, options)
+
+
+def test_files_of_a_split_are_found_in_the_hubs_layout(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in (
+        "data/train-00001-of-00002.parquet",
+        "data/train-00000-of-00002.parquet",
+        "test.jsonl",
+        "train.md",
+    ):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name[:11] for path in files_below(tmp_path, "train")] == ["train-00000", "train-00001"]
