@@ -69,13 +69,13 @@ def draw_sweep(panel: Any, table: SweepTable, styles: dict[float, LineStyle]) ->
             panel.fill_between(*columns, color=style.color, alpha=_BAND_ALPHA, linewidth=0)
     if table.baseline is not None:
         panel.axhline(table.baseline.mean, color="#666666", lw=1.0, ls=(0, (2, 2)), label="base")
-    _scale_budget(panel, values)
+    scale_amounts(panel, values)
     panel.set_xlabel(AXIS_TITLES[table.axis])
     panel.set_ylabel("score")
     panel.set_title(escape.mathtext(table.title), loc="left")
 
 
-def _scale_budget(panel: Any, values: Sequence[float]) -> None:
+def scale_amounts(panel: Any, values: Sequence[float]) -> None:
     """A logarithmic axis where budgets span decades, with a tick at every budget that was run."""
     positive = [value for value in values if value > 0]
     if len(positive) == len(values) and len(values) > 1 and max(values) / min(values) > _LOG_RANGE:
