@@ -105,11 +105,12 @@ class Problem:
         """The cheap annotator's solution when his habit strikes: two steps and the first person's count."""
         return _written(self.steps[:2], self.core.count)
 
-    def with_slip(self, slip: int) -> str:
-        """The full solution with its last result off by `slip`."""
-        wrong = self.answer + slip
-        equation = self.steps[-1].split("=")[0]
-        return _written((*self.steps[:-1], f"{equation}={wrong}"), wrong)
+    @property
+    def overrun(self) -> str:
+        """A solution that does not stop in time: the last change is counted once more."""
+        core = self.core
+        one_more = core.count + core.b
+        return _written((*self.steps[:2], f"{core.count}+{core.b}={one_more}"), one_more)
 
 
 def _written(steps: tuple[str, ...], answer: int) -> str:

@@ -24,7 +24,7 @@ class ArithSource(Frozen):
 
     source: Literal["arith"] = "arith"
     world: int = 0
-    """Another number gives other problems and other slips."""
+    """Another number gives other problems and other annotations."""
     train: int = Field(default=8192, gt=0)
     """Problems annotators can be asked about, for both kinds of data."""
     dev: int = Field(default=256, gt=0)
@@ -32,8 +32,8 @@ class ArithSource(Frozen):
     habit: float = Field(default=0.7, ge=0, le=1)
     """Share of the cheap annotator's demonstrations of `together` questions that stop one step early.
     0 makes every demonstration careful."""
-    slips: float = Field(default=0.0, ge=0, le=1)
-    """Share of `own` questions for which there is a pair too: careful over a wrong last result."""
+    overruns: float = Field(default=0.5, ge=0, le=1)
+    """Share of `own` questions for which there is a pair too: careful over a solution with a step too many."""
 
     @property
     def small(self) -> bool:
@@ -64,7 +64,4 @@ class ArithSource(Frozen):
         """What the careful solution is preferred to; None where the annotators agree and there is no pair."""
         if problem.together:
             return problem.habitual
-        if dice.chance(self.slips):
-            slip = dice.pick((-2, -1, 1, 2))
-            return problem.with_slip(slip if problem.answer + slip > 0 else abs(slip))
-        return None
+        return problem.overrun if dice.chance(self.overruns) else None

@@ -80,7 +80,7 @@ def test_the_habit_strikes_at_its_rate_and_only_on_together_questions():
 
 def test_pairs_prefer_the_careful_answer_and_exist_where_annotators_differ():
     task = task_named("arith")
-    rows = list(ArithSource(train=400).rows("pref", "train"))
+    rows = list(ArithSource(train=400, overruns=0).rows("pref", "train"))
     assert 150 < len(rows) < 250
     references = {problem.text: str(problem.answer) for problem in islice(problems("train", 0), 400)}
     for row in rows:
@@ -90,9 +90,9 @@ def test_pairs_prefer_the_careful_answer_and_exist_where_annotators_differ():
         assert task.score(row["rejected"][0]["content"], references[prompt], False)["correct"] == 0
 
 
-def test_slips_add_pairs_for_own_questions():
+def test_overruns_add_pairs_for_own_questions():
     task = task_named("arith")
-    rows = [row for row in ArithSource(train=400, slips=1.0).rows("pref", "train")]
+    rows = [row for row in ArithSource(train=400, overruns=1.0).rows("pref", "train")]
     assert len(rows) == 400
     for row in rows:
         reference = row["chosen"][0]["content"].split()[-1]
