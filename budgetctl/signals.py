@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 GRACEFUL = (signal.SIGTERM, signal.SIGUSR2)  # USR2 because NCCL takes USR1 for itself
+
+PARENT_VARIABLE = "BUDGETCTL_PARENT"
+"""Names the process that a worker must not outlive."""
+PR_SET_PDEATHSIG = 1
+"""From <sys/prctl.h>."""
+
+
+def stop_with_parent() -> None:
+    """Have the kernel send TERM to this process when the one named by `BUDGETCTL_PARENT` dies, however it dies.
+
+    Does nothing when the variable is unset or the system is not Linux.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before the kernel was told
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class StopFlag:

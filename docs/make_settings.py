@@ -57,7 +57,9 @@ def section(title: str, introduction: str, model: type[BaseModel]) -> str:
             default = "see below"
         else:
             default = f"`{field.default!r}`".replace("|", "\\|")
-        lines.append(f"| `{field.alias or name}` | {default} | {said.get(name, '').replace('|', chr(92) + '|')} |")
+        lines.append(
+            f"| `{field.alias or name}` | {default} | {said.get(name, '').replace('|', chr(92) + '|')} |"
+        )
     return "\n".join(lines)
 
 

@@ -20,14 +20,20 @@ def recommend(
     budget: Annotated[float, typer.Option(help="What there is to spend: rows, or money with prices.")],
     results: Annotated[
         Path | None,
-        typer.Option(help="A CSV base,task,budget,sft_ratio,score[,n,seed]; else the store's plans.", show_default=False),
+        typer.Option(
+            help="A CSV base,task,budget,sft_ratio,score[,n,seed]; else the store's plans.",
+            show_default=False,
+        ),
     ] = None,
     sft_cost: Annotated[float, typer.Option(help="Price of one demonstration.")] = 1.0,
     pft_cost: Annotated[float, typer.Option(help="Price of one preference pair.")] = 1.0,
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
     base: Annotated[str | None, typer.Option(help="Only this base model.", show_default=False)] = None,
     shares: Annotated[
-        str | None, typer.Option(help="SFT shares to choose from, comma-separated; else the measured ones.", show_default=False)
+        str | None,
+        typer.Option(
+            help="SFT shares to choose from, comma-separated; else the measured ones.", show_default=False
+        ),
     ] = None,
     json_: JsonOption = False,
     store: StoreOption = None,
@@ -70,7 +76,8 @@ def _measured(folder: Path) -> Sequence[Observation]:
     cells = {}
     for identifier in store.plans():
         plan = Plan.from_document(store.load_plan(identifier))
-        cells.update({cell.key: cell for cell in cell_results(plan, store, with_verdicts=False) if cell.score is not None})
+        scored = (cell for cell in cell_results(plan, store, with_verdicts=False) if cell.score is not None)
+        cells.update({cell.key: cell for cell in scored})
     return observations_of(cells.values())
 
 
@@ -81,8 +88,10 @@ def _sentences(found: Sequence[Recommendation]) -> str:
         split = f"{advice.split.n_sft} SFT rows and {advice.split.n_pft} preference pairs"
         lines.append(f"{where}: {advice.sft_ratio:.0%} of {advice.budget:g} to SFT: {split}")
         if advice.expected is not None:
-            lines.append(f"  expected score {advice.expected:.3f}, 90 % interval {advice.low:.3f} to {advice.high:.3f}")
+            interval = f"90 % interval {advice.low:.3f} to {advice.high:.3f}"
+            lines.append(f"  expected score {advice.expected:.3f}, {interval}")
         if advice.alternatives:
-            lines.append("  cannot be told apart from it: " + ", ".join(f"{share:.0%}" for share in advice.alternatives))
+            others = ", ".join(f"{share:.0%}" for share in advice.alternatives)
+            lines.append(f"  cannot be told apart from it: {others}")
         lines.append(f"  {advice.basis}")
     return "\n".join(lines)

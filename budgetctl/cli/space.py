@@ -76,9 +76,8 @@ def unpin(name: Annotated[str, typer.Argument(help="A pin's name.")], store: Sto
 
 def _tell(collection: Collection, dry_run: bool) -> None:
     for item in collection.items:
-        print(
-            f"{item.name[:12]}  {item.stage or item.kind:<8}  {human_size(item.bytes):>9}  {item.age / DAY_S:.1f} days old"
-        )
+        age = f"{item.age / DAY_S:.1f} days old"
+        print(f"{item.name[:12]}  {item.stage or item.kind:<8}  {human_size(item.bytes):>9}  {age}")
     for stage, (count, size) in collection.by_stage().items():
         print(f"{stage}: {count}, {human_size(size)}", file=sys.stderr)
     print(f"{human_size(collection.freed)} {'would be ' if dry_run else ''}freed", file=sys.stderr)

@@ -54,7 +54,7 @@ def worker(
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.errors import InterruptedRunError  # noqa: PLC0415
     from budgetctl.provenance import code_revision  # noqa: PLC0415
-    from budgetctl.signals import stop_on_signals  # noqa: PLC0415
+    from budgetctl.signals import stop_on_signals, stop_with_parent  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.board import StoreState  # noqa: PLC0415
     from budgetctl.study.deadline import TimeLimit  # noqa: PLC0415
@@ -64,6 +64,7 @@ def worker(
 
     reporter = make_reporter()
     with stop_on_signals() as stop:
+        stop_with_parent()
         opened = open_store(store, create=False)
         plan = Plan.from_document(opened.load_plan(plan_id))
         execution = Execution(

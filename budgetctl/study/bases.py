@@ -73,7 +73,9 @@ def base_request(
         check_model_folder(folder)
         content = store.hash_path(folder, IGNORED_ENTRIES)
         stage = BaseStage(BaseIdentity(source=FolderSource(content=content)))
-        return BaseRequest(stage, Template.named(template_name_for(folder)), "float32", {content: folder.absolute()})
+        return BaseRequest(
+            stage, Template.named(template_name_for(folder)), "float32", {content: folder.absolute()}
+        )
     return _from_hub(model, offline)
 
 
@@ -88,7 +90,7 @@ def _from_hub(model: str, offline: bool) -> BaseRequest:
     known = KNOWN_MODELS.get(model) or known_by_repository(model)
     if known is None and (model.count("/") != 1 or model.startswith((".", "/", "~"))):
         raise UsageError(
-            f"there is no base model {model!r}: no such folder here, and the known names are {', '.join(KNOWN_MODELS)}; "
+            f"there is no base model {model!r}: no such folder, and the known names are {', '.join(KNOWN_MODELS)}; "
             "a hub id has the form organisation/name"
         )
     from budgetctl.models.hub import commit_of, fetch  # noqa: PLC0415  (slow to import)

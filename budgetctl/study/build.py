@@ -70,7 +70,9 @@ class _StudyPlanner:
         self._recipe = recipe
         self._stages: dict[str, Payload] = {}
         self._bases = {name: base_request(name, store, recipe.base_settings) for name in recipe.bases}
-        self._supplies = {task: supply_of(task, recipe.data.path, recipe.data.options) for task in recipe.tasks}
+        self._supplies = {
+            task: supply_of(task, recipe.data.path, recipe.data.options) for task in recipe.tasks
+        }
         places = [base.located for base in self._bases.values()]
         places += [supply.located for supply in self._supplies.values()]
         self._sources = {digest: str(path) for place in places for digest, path in place.items()}
@@ -89,8 +91,16 @@ class _StudyPlanner:
         """The untrained base, shown beside every row of its table."""
         stages = {"base": self._add(self._bases[base].stage)}
         stages |= self._evaluation(base, task, None)
-        axes = {"base": base, "task": task, "method": None, "budget": 0.0, "share": 0.0, "seed": 0}
-        return PlannedCell(f"{base}/{task}/base", {**axes, "n_sft": 0, "n_pft": 0, "left_over": 0.0, "cost": 0.0}, stages)
+        axes: dict[str, Any] = {
+            "base": base,
+            "task": task,
+            "method": None,
+            "budget": 0.0,
+            "share": 0.0,
+            "seed": 0,
+        }
+        axes |= {"n_sft": 0, "n_pft": 0, "left_over": 0.0, "cost": 0.0}
+        return PlannedCell(f"{base}/{task}/base", axes, stages)
 
     def _cell(self, cell: Cell, split: Split) -> PlannedCell:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
@@ -109,7 +119,9 @@ class _StudyPlanner:
             )
             stages["pft-data"] = self._add(pairs)
             given = {**recipe.pft, "method": cell.method}
-            stages["pft"] = self._add(pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed))
+            stages["pft"] = self._add(
+                pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed)
+            )
         stages |= self._evaluation(cell.base, cell.task, stages.get("pft") or stages.get("sft"))
         spent = split.n_sft * recipe.prices.sft + split.n_pft * recipe.prices.pft
         axes = {
@@ -134,7 +146,9 @@ class _StudyPlanner:
             decoding=wanted.decoding, max_new_tokens=wanted.max_new_tokens,
         )  # fmt: skip
         gen = self._add(generation)
-        scored = EvalStage(EvalIdentity(task=task, scorer_version=task_named(task).scorer_version), gen, prompts)
+        scored = EvalStage(
+            EvalIdentity(task=task, scorer_version=task_named(task).scorer_version), gen, prompts
+        )
         return {"eval-data": prompts, "gen": gen, "eval": self._add(scored)}
 
 

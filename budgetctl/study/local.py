@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -14,13 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from budgetctl.console import Reporter
+from budgetctl.signals import PARENT_VARIABLE
 from budgetctl.study.plan import Plan
 from budgetctl.study.state import missing_of
 from store import Store
 
 POLL_S = 0.5
-PR_SET_PDEATHSIG = 1
-"""From <sys/prctl.h>."""
 STOP_GRACE_S = 120.0
 
 
@@ -64,7 +61,7 @@ def run_workers(
 
 
 def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[str]:
-    environment = os.environ | {"NO_COLOR": "1", "BUDGETCTL_WORKER": str(number)}
+    environment = os.environ | {"NO_COLOR": "1", PARENT_VARIABLE: str(os.getpid())}
     if jobs > 1:  # workers must not each start a thread per core
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         environment = {"OMP_NUM_THREADS": threads, "BUDGETCTL_THREADS": threads, **environment}
@@ -76,13 +73,7 @@ def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
-
-
-def _end_with_parent() -> None:
-    """Have the kernel send TERM to this (child) process when its parent dies, however that happens."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _relay(worker: subprocess.Popen[str], prefix: str, reporter: Reporter) -> threading.Thread:

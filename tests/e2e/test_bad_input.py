@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.commands import BUDGETCTL, Run, clean_environment
 
 QUESTION = {"question": "What is 1 + 1?", "answer": "1 + 1 = 2\n#### 2"}
@@ -95,7 +96,7 @@ def test_unknown_and_ambiguous_prefixes(budgetctl: Run, store: Path) -> None:
     refused(budgetctl("store", "show", unknown, check=3), unknown)
     refused(budgetctl("sft", "--base", "tiny", "--data", unknown, check=3), unknown)
     ambiguous = store / "artifacts" / made[0][:2] / (made[0][:8] + "0" * 56)
-    os.symlink(store / "artifacts" / made[0][:2] / made[0], ambiguous)  # two keys with one beginning
+    ambiguous.symlink_to(store / "artifacts" / made[0][:2] / made[0])  # two keys with one beginning
     refused(budgetctl("store", "show", made[0][:8], check=2), "fits 2")
 
 

@@ -36,7 +36,9 @@ def test_smollm2_goes_from_rows_to_a_score(budgetctl: Run, smollm2_folder: Path,
     pairs = budgetctl("data", *rows, "--kind", "pref", "--size", 16).stdout.strip()
     sft = budgetctl("sft", "--base", smollm2_folder, "--data", data, *short).stdout.strip()
     pft = budgetctl("pft", "--method", "dpo", "--from", sft, "--data", pairs, *short).stdout.strip()
-    gen = budgetctl("gen", pft, "--path", shared_data / "gsm8k", "--size", 4, "--max-new-tokens", 48).stdout.strip()
+    gen = budgetctl(
+        "gen", pft, "--path", shared_data / "gsm8k", "--size", 4, "--max-new-tokens", 48
+    ).stdout.strip()
     evaluation = budgetctl("eval", gen).stdout.strip()
 
     def manifest(key: str) -> dict[str, dict[str, float]]:

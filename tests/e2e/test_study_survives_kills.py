@@ -75,7 +75,9 @@ def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], 
 
 
 @pytest.mark.slow
-def test_killed_ten_times_the_study_ends_as_if_undisturbed(budgetctl: Run, recipe: Path, tmp_path: Path) -> None:
+def test_killed_ten_times_the_study_ends_as_if_undisturbed(
+    budgetctl: Run, recipe: Path, tmp_path: Path
+) -> None:
     calm, store = tmp_path / "calm", tmp_path / "store"
     budgetctl("run", "--grid", recipe, "--store", calm, "--jobs", "2")
     calm_table = scores(budgetctl("report", "--grid", recipe, "--store", calm, "--format", "json"))
@@ -96,7 +98,9 @@ def test_killed_ten_times_the_study_ends_as_if_undisturbed(budgetctl: Run, recip
     table = scores(budgetctl("report", "--grid", recipe, "--store", store, "--format", "json"))
     assert table.keys() == calm_table.keys()
     for cell, score in table.items():
-        assert score == pytest.approx(calm_table[cell], abs=0.1), cell  # training is resumed, not replayed bit by bit
+        assert score == pytest.approx(calm_table[cell], abs=0.1), (
+            cell
+        )  # training is resumed, not replayed bit by bit
 
 
 @pytest.mark.slow

@@ -27,21 +27,23 @@ from store import Payload
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 TINY = Template(name="tiny", text="{{ messages }}")
 ARITH = {"source": "arith"}
+DEMONSTRATIONS = {"task": "arith", "kind": "sft", "split": "train", "size": 8, "source": ARITH}
 
 EXAMPLES: Mapping[str, list[Stage]] = {
     "base": [
         BaseStage(BaseIdentity.model_validate({"source": {"kind": "tiny"}})),
         BaseStage(BaseIdentity.model_validate({"source": {"kind": "folder", "content": A}})),
-        BaseStage(BaseIdentity.model_validate({"source": {"kind": "hub", "repository": "a/b", "commit": "a" * 40}})),
+        BaseStage(
+            BaseIdentity.model_validate({"source": {"kind": "hub", "repository": "a/b", "commit": "a" * 40}})
+        ),
     ],
     "data": [
-        DataStage(DataIdentity(task="arith", kind="sft", split="train", size=8, source=ARITH)),  # type: ignore[arg-type]
+        DataStage(DataIdentity.model_validate(DEMONSTRATIONS)),
         DataStage(
             DataIdentity.model_validate(
-                {"task": "arith", "kind": "pref", "split": "train", "size": 8, "source": ARITH, "end": "back",
-                 "apart_from": {"source": ARITH, "size": 4}}
+                DEMONSTRATIONS | {"kind": "pref", "end": "back", "apart_from": {"source": ARITH, "size": 4}}
             )
-        ),  # fmt: skip
+        ),
     ],
     "sft": [SftStage(SftIdentity(template=TINY), A, B)],
     "pft": [PftStage(PftIdentity(template=TINY), A, B), PftStage(PftIdentity(template=TINY), A, B, C)],
@@ -108,7 +110,9 @@ def test_every_identity_field_is_in_the_key(stage: Stage) -> None:
 def test_every_parent_role_and_revision_is_in_the_key(stage: Stage) -> None:
     payload = payload_of(stage)
     for role in payload.parents:
-        moved = Payload(payload.stage, payload.revision, payload.identity, {**payload.parents, role: "d" * 64})
+        moved = Payload(
+            payload.stage, payload.revision, payload.identity, {**payload.parents, role: "d" * 64}
+        )
         assert moved.key != payload.key
     assert Payload(payload.stage, payload.revision + 1, payload.identity, payload.parents).key != payload.key
 
@@ -122,7 +126,9 @@ def test_a_stage_survives_the_way_through_a_stored_plan(stage: Stage) -> None:
 
 
 def test_execution_shares_no_field_with_any_identity() -> None:
-    identity_fields = {path[-1] for group in EXAMPLES.values() for s in group for path, _, _ in leaves(s.identity)}
+    identity_fields = {
+        path[-1] for group in EXAMPLES.values() for s in group for path, _, _ in leaves(s.identity)
+    }
     assert identity_fields.isdisjoint(Execution.model_fields)
 
 
@@ -156,7 +162,12 @@ def test_keys_do_not_depend_on_where_and_how_the_program_runs(tmp_path: Path) ->
 
     first = keys("here", PYTHONHASHSEED="1", LC_ALL="C")
     assert len(first.split()) > 20
-    assert keys("there", PYTHONHASHSEED="2", LC_ALL="C.UTF-8", TZ="Asia/Tokyo", BUDGETCTL_DEVICE="cuda:3") == first
+    assert (
+        keys("there", PYTHONHASHSEED="2", LC_ALL="C.UTF-8", TZ="Asia/Tokyo", BUDGETCTL_DEVICE="cuda:3")
+        == first
+    )
     (tmp_path / "there" / "train.jsonl").write_text("".join(rows % (i, i + 1) for i in range(41)))
     second = keys("there")
-    assert set(first.split()) & set(second.split()) == {first.split()[0]}  # only the base does not read the file
+    assert set(first.split()) & set(second.split()) == {
+        first.split()[0]
+    }  # only the base does not read the file

@@ -51,7 +51,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, sentence
 
 
 def test_a_missing_recipe_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no recipe .*budgetctl init"):
+    with pytest.raises(UsageError, match=r"there is no recipe .*budgetctl init"):
         load_recipe(tmp_path / "none.yaml")
 
 
