@@ -19,13 +19,13 @@ class Toolbox:
         compat: Reproduce lm-eval's verdicts also where it has a bug (see `docs/reference/ifeval.md`).
         languages: The seeded language detector.
         sentences: The sentence splitter.
-        random: Only used with `compat`, for the one kind that lm-eval decides by drawing a letter.
+        draws: Only used with `compat`, for the one kind that lm-eval decides by drawing a letter.
     """
 
     compat: bool = False
     languages: LanguageDetector = field(default_factory=LanguageDetector)
     sentences: SentenceSplitter = field(default_factory=SentenceSplitter)
-    random: random.Random = field(default_factory=lambda: random.Random(0))
+    draws: random.Random = field(default_factory=lambda: random.Random(0))
 
 
 class Checker(ABC):

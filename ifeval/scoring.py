@@ -36,7 +36,7 @@ class Scorer:
     """
 
     def __init__(self, compat: bool = False, seed: int = DEFAULT_SEED) -> None:
-        self._tools = Toolbox(compat=compat, languages=LanguageDetector(seed), random=random.Random(seed))
+        self._tools = Toolbox(compat=compat, languages=LanguageDetector(seed), draws=random.Random(seed))
         self._checkers: dict[Instruction, Checker] = {}
 
     def score(self, instructions: Sequence[Instruction], answer: str) -> Verdict:

@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 
 from ifeval.checker import Checker, Toolbox
 from ifeval.errors import PromptError
-from ifeval.instruction import Instruction, compare, literal_pattern
+from ifeval.instruction import Instruction, compare
+from ifeval.text.occurrences import Occurrences
 
 
 @dataclass(frozen=True)
@@ -16,15 +17,14 @@ class Existence(Checker):
     """`keywords:existence`: each keyword occurs, in any case, also inside a longer word."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"keywords"})
-    patterns: tuple[re.Pattern[str], ...]
+    words: tuple[Occurrences, ...]
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        words = instruction.texts("keywords")
-        return cls(tuple(re.compile(literal_pattern(word, tools.compat), re.IGNORECASE) for word in words))
+        return cls(tuple(Occurrences.of(word, tools.compat) for word in instruction.texts("keywords")))
 
     def follows(self, text: str) -> bool:
-        return all(pattern.search(text) for pattern in self.patterns)
+        return all(word.occurs(text) for word in self.words)
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,17 @@ class Frequency(Checker):
     """`keywords:frequency`: a keyword occurs at least, or less than, so many times, also inside longer words."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"keyword", "frequency", "relation"})
-    pattern: re.Pattern[str]
+    word: Occurrences
     relation: str
     bound: int
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        pattern = literal_pattern(instruction.text("keyword").strip(), tools.compat)
-        relation, bound = instruction.relation("relation"), instruction.count("frequency")
-        return cls(re.compile(pattern, re.IGNORECASE), relation, bound)
+        word = Occurrences.of(instruction.text("keyword").strip(), tools.compat)
+        return cls(word, instruction.relation("relation"), instruction.count("frequency"))
 
     def follows(self, text: str) -> bool:
-        return compare(sum(1 for _ in self.pattern.finditer(text)), self.relation, self.bound)
+        return compare(self.word.count(text), self.relation, self.bound)
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ class ForbiddenWords(Checker):
     """`keywords:forbidden_words`: none of the words occurs as a word of its own, in any case."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"forbidden_words"})
-    pattern: re.Pattern[str]
+    words: tuple[Occurrences, ...]
+    whole: re.Pattern[str]
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
@@ -61,10 +61,11 @@ class ForbiddenWords(Checker):
         else:
             # Unlike \b, these hold for words such as "C++", which end in no letter.
             alternatives = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)
-        return cls(re.compile(alternatives, re.IGNORECASE))
+        found = tuple(Occurrences.of(word, tools.compat) for word in words)
+        return cls(found, re.compile(alternatives, re.IGNORECASE))
 
     def follows(self, text: str) -> bool:
-        return self.pattern.search(text) is None
+        return not any(word.occurs(text) for word in self.words) or self.whole.search(text) is None
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class LetterFrequency(Checker):
             raise PromptError(f"{instruction.kind}: letter must be one character, got {letter!r}")
         relation, bound = instruction.relation("let_relation"), instruction.count("let_frequency")
         if tools.compat and letter not in string.ascii_lowercase:
-            return DrawnLetterFrequency(relation, bound, tools.random)
+            return DrawnLetterFrequency(relation, bound, tools.draws)
         return cls(letter, relation, bound)
 
     def follows(self, text: str) -> bool:

@@ -8,15 +8,17 @@ language can win; the order of the draws is the same, so the answers are too (co
 """
 
 import functools
-import json
-import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 
+import numpy as np
 from langdetect.detector import Detector
 from langdetect.utils.ngram import NGram
+from numpy.typing import NDArray
+
+from ifeval.text.draws import Draws, WordStream
+from ifeval.text.language_profiles import NgramTable, load_profiles
 
 DEFAULT_SEED = 0
 
@@ -28,26 +30,15 @@ _TRIALS = 7
 _LONGEST = 10_000
 _DRAWS_BETWEEN_CHECKS = 5
 _REMEMBERED_WORDS = 1 << 16
-_REMEMBERED_TEXTS = 1 << 12
-
-Row = tuple[float, ...]
+_BATCH = 100  # draws at a time; a multiple of the draws between checks
 
 
 @dataclass(frozen=True)
-class Profile:
-    """How often each n-gram occurs in a language, and how many n-grams of each length were counted."""
+class _RuledOut:
+    """Words whose n-grams make a language impossible, and the columns of the languages that do."""
 
-    language: str
-    counts: dict[str, int]
-    totals: tuple[int, ...]
-
-
-def load_profiles() -> tuple[Profile, ...]:
-    """The profiles that langdetect ships, in the order of their names on every machine."""
-    folder = files("langdetect") / "profiles"
-    entries = sorted((entry for entry in folder.iterdir() if entry.is_file()), key=lambda entry: entry.name)
-    read = (json.loads(entry.read_text(encoding="utf-8")) for entry in entries)
-    return tuple(Profile(raw["name"], raw["freq"], tuple(raw["n_words"])) for raw in read)
+    words: frozenset[str]
+    rivals: Iterable[int]
 
 
 class LanguageDetector:
@@ -59,11 +50,10 @@ class LanguageDetector:
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self.seed = seed
-        self._in_word = functools.lru_cache(maxsize=_REMEMBERED_WORDS)(self._ngrams_of_word)
-        self._in_text = functools.lru_cache(maxsize=_REMEMBERED_TEXTS)(self._detect)
+        self._stream = WordStream(seed)
+        self._in_word: dict[str, tuple[str, ...]] = {}
+        self._ruled_out: dict[str, _RuledOut] = {}
         self._normal_forms = _NormalForms()
-        self._rows: list[Row] = []
-        self._numbers: dict[str, int | None] = {}
 
     def detect(self, text: str) -> str | None:
         """The ISO 639-1 code (`zh-cn`, `zh-tw` for Chinese) of the language.
@@ -71,102 +61,104 @@ class LanguageDetector:
         None when the text has no letters that any profile knows; `unknown` when no language reaches langdetect's
         threshold of 10 %.
         """
-        return self._in_text(text)
+        words = self._words(text)
+        self._learn(set(words))
+        return self._sampled(words)
 
     def is_language(self, text: str, code: str) -> bool | None:
         """Whether `detect(text)` is `code`, often without sampling; None when `detect` has nothing to go by."""
         words = self._words(text)
-        occurring = set(self._in_word(words[-1], False)).union(
-            *(self._in_word(word, True) for word in set(words[:-1]))
-        )
-        if not occurring:
-            return None
-        if code in self._codes and self._outdone(occurring, self._codes.index(code)):
+        distinct = set(words)
+        self._learn(distinct)
+        if self._table.is_foreign_to_latin(code) and self._is_ruled_out(code, distinct):
             return False
-        return self.detect(text) == code
+        found = self._sampled(words)
+        return None if found is None else found == code
 
     @functools.cached_property
-    def _profiles(self) -> tuple[Profile, ...]:
-        return load_profiles()
+    def _table(self) -> NgramTable:
+        return NgramTable(load_profiles())
 
-    @functools.cached_property
-    def _codes(self) -> list[str]:
-        return [profile.language for profile in self._profiles]
+    def _is_ruled_out(self, code: str, words: set[str]) -> bool:
+        """Whether one other language is likelier for every n-gram of the words that this one knows.
 
-    def _outdone(self, occurring: set[int], column: int) -> bool:
-        """Whether one other language is likelier for every n-gram that this one knows in the text.
-
-        Whatever is drawn then, that language's product stays at least as large; and where only n-grams are
-        drawn that neither knows, a third language that knows them is ahead. So this one cannot be the answer.
+        Whatever langdetect draws then, that language's product stays at least as large; and where it draws only
+        n-grams that neither knows, a third language that knows them is ahead. So this one cannot be the answer.
+        What was found for a text is kept, for the next one mostly has the same words.
         """
-        known = [row for row in map(self._rows.__getitem__, occurring) if row[column]]
-        return any(
-            all(row[other] > row[column] for row in known)
-            for other in range(len(self._profiles))
-            if other != column
-        )
+        table = self._table
+        for before in (self._ruled_out.get(code), _RuledOut(frozenset(), range(len(table.codes)))):
+            if before is not None:
+                new = words.difference(before.words)
+                ngrams = set[str]().union(*map(self._in_word.__getitem__, new))
+                rivals = table.outdoing(code, table.shared(code, ngrams), before.rivals)
+                if rivals and any(map(self._in_word.__getitem__, words)):
+                    self._ruled_out[code] = _RuledOut(before.words | new, rivals)
+                    return True
+        return False
 
-    def _detect(self, text: str) -> str | None:
-        words = self._words(text)
-        numbers: list[int] = []
-        for word in words[:-1]:
-            numbers.extend(self._in_word(word, True))
-        numbers.extend(self._in_word(words[-1], False))
-        if not numbers:
+    def _sampled(self, words: list[str]) -> str | None:
+        ngrams = [ngram for word in words for ngram in self._in_word[word]]
+        if not ngrams:
             return None
-        sums = self._settled_sums(numbers)
-        best = max(range(len(sums)), key=sums.__getitem__)
-        return self._codes[best] if sums[best] > Detector.PROB_THRESHOLD else str(Detector.UNKNOWN_LANG)
+        sums = self._settled_sums(ngrams)
+        best = int(sums.argmax())
+        return self._table.codes[best] if sums[best] > Detector.PROB_THRESHOLD else str(Detector.UNKNOWN_LANG)
 
-    def _settled_sums(self, ngrams: list[int]) -> list[float]:
+    def _settled_sums(self, ngrams: list[str]) -> NDArray[np.float64]:
         """Sum over trials of probability / trials, up to the trial after which the winner cannot change."""
-        source = random.Random(self.seed)
-        sums = [0.0] * len(self._profiles)
+        draws = Draws(self._stream)
+        sums = np.zeros(len(self._table.codes))
         for trial in range(_TRIALS):
-            shares = self._trial(ngrams, source)
-            sums = [total + share / _TRIALS for total, share in zip(sums, shares, strict=True)]
-            second, first = sorted(sums)[-2:]
+            sums += self._trial(ngrams, draws) / _TRIALS
+            second, first = np.partition(sums, -2)[-2:]
             open_share = (_TRIALS - 1 - trial) / _TRIALS
             if first > Detector.PROB_THRESHOLD and first - second > open_share:
                 break
         return sums
 
-    def _trial(self, ngrams: list[int], source: random.Random) -> list[float]:
-        """Multiply up the likelihoods of n-grams drawn at random until one language is all but certain."""
-        smoothing = Detector.ALPHA_DEFAULT + source.gauss(0.0, 1.0) * Detector.ALPHA_WIDTH
+    def _trial(self, ngrams: list[str], draws: Draws) -> NDArray[np.float64]:
+        """Multiply up the likelihoods of n-grams drawn at random until one language is all but certain.
+
+        Certainty is looked for after the first draw and every fifth from there.
+        """
+        smoothing = Detector.ALPHA_DEFAULT + draws.gauss() * Detector.ALPHA_WIDTH
         weight = smoothing / Detector.BASE_FREQ
-        rows, choose = self._rows, source.choice
-        start = 1.0 / len(self._profiles)
-        shares = _normalised([start * (weight + count) for count in rows[choose(ngrams)]])
-        drawn = 0
-        while max(shares) <= Detector.CONV_THRESHOLD and drawn < Detector.ITERATION_LIMIT:
-            five = [rows[choose(ngrams)] for _ in range(_DRAWS_BETWEEN_CHECKS)]
-            drawn += _DRAWS_BETWEEN_CHECKS
-            shares = _normalised(
-                [
-                    p * (weight + a) * (weight + b) * (weight + c) * (weight + d) * (weight + e)
-                    for p, a, b, c, d, e in zip(shares, *five, strict=True)
-                ]
-            )
-        return shares
+        shares = np.ones((1, len(self._table.codes)))
+        for first in range(0, Detector.ITERATION_LIMIT + 1, _BATCH):
+            size = min(_BATCH, Detector.ITERATION_LIMIT + 1 - first)
+            drawn, ends = draws.look_ahead(size, len(ngrams))
+            factors = self._table.rows([ngrams[index] for index in drawn.tolist()]) + weight
+            factors[0] *= shares[0]
+            # What each check adds: the first draw, then five by five; after the last check four are left over.
+            checks = (size - 1) // _DRAWS_BETWEEN_CHECKS
+            between = factors[1 : 1 + checks * _DRAWS_BETWEEN_CHECKS]
+            fives = between.reshape(checks, _DRAWS_BETWEEN_CHECKS, shares.size).prod(axis=1)
+            steps = np.concatenate([factors[:1], fives])
+            steps /= steps.max(axis=1, keepdims=True)  # keeps long products in range, changes no ratio
+            checked = np.multiply.accumulate(steps, axis=0)
+            checked /= checked.sum(axis=1, keepdims=True)
+            certain = np.flatnonzero(checked.max(axis=1) > Detector.CONV_THRESHOLD)
+            if certain.size:
+                draws.move_to(int(ends[certain[0] * _DRAWS_BETWEEN_CHECKS]))
+                return np.asarray(checked[certain[0]])
+            draws.move_to(int(ends[-1]))
+            left = factors[1 + checks * _DRAWS_BETWEEN_CHECKS :].prod(axis=0, keepdims=True)
+            shares = checked[-1:] * left / (checked[-1:] * left).max()
+        return np.asarray(checked[-1])
 
     def _words(self, text: str) -> list[str]:
-        """Normalised text between white space, digits and punctuation; the last one ends with the text."""
-        return _letters(text).translate(self._normal_forms).split(" ")
+        """Normalised words, each with the space after it; white space, digits and punctuation are spaces."""
+        words = _letters(text).translate(self._normal_forms).split(" ")
+        return [word + " " for word in words[:-1] if word] + words[-1:]
 
-    def _ngrams_of_word(self, word: str, spaced: bool) -> tuple[int, ...]:
-        found = map(self._number, _ngrams(word, spaced))
-        return tuple(number for number in found if number is not None)
-
-    def _number(self, ngram: str) -> int | None:
-        """The row of an n-gram's relative frequencies in all languages; None for one that no profile knows."""
-        if ngram not in self._numbers:
-            last = len(ngram) - 1
-            row = tuple(profile.counts.get(ngram, 0) / profile.totals[last] for profile in self._profiles)
-            self._numbers[ngram] = len(self._rows) if any(row) else None
-            if any(row):
-                self._rows.append(row)
-        return self._numbers[ngram]
+    def _learn(self, words: set[str]) -> None:
+        """Work out the n-grams of words that did not occur before."""
+        if len(self._in_word) > _REMEMBERED_WORDS:
+            self._in_word.clear()
+        known = self._table.known
+        for word in words.difference(self._in_word):
+            self._in_word[word] = tuple([ngram for ngram in _ngrams(word) if ngram in known])
 
 
 class _NormalForms(dict[int, str]):
@@ -180,7 +172,11 @@ class _NormalForms(dict[int, str]):
 
 def _letters(text: str) -> str:
     """The text without addresses, cut to langdetect's length, without Latin words in a text of another script."""
-    plain: str = Detector.MAIL_RE.sub(" ", Detector.URL_RE.sub(" ", text))
+    plain = text
+    if "http" in text:
+        plain = Detector.URL_RE.sub(" ", plain)
+    if "@" in text:
+        plain = Detector.MAIL_RE.sub(" ", plain)
     if plain.isascii():
         return plain[:_LONGEST]
     plain = NGram.normalize_vi(plain)[:_LONGEST]
@@ -189,26 +185,21 @@ def _letters(text: str) -> str:
     return _LATIN_LETTERS.sub("", plain) if latin * 2 < other else plain
 
 
-def _ngrams(word: str, spaced: bool) -> Iterator[str]:
+def _ngrams(word: str) -> list[str]:
     """One to three characters ending at each character; none inside a run of capitals.
 
     The space before a word belongs to its n-grams, the space after it only where there is one.
     """
-    if not word:
-        return
-    buffer = " "
+    padded = " " + word
+    ngrams = []
     in_capitals = False
-    for character in word + " " if spaced else word:
-        in_capitals = character.isupper() and (in_capitals or buffer[-1].isupper())
-        buffer = buffer[-2:] + character
+    for at, character in enumerate(word, start=1):
+        in_capitals = character.isupper() and (in_capitals or padded[at - 1].isupper())
         if in_capitals:
             continue
-        for length in range(1, len(buffer) + 1):
-            ngram = buffer[-length:]
-            if ngram != " ":
-                yield ngram
-
-
-def _normalised(shares: list[float]) -> list[float]:
-    total = sum(shares)
-    return [share / total for share in shares]
+        if character != " ":
+            ngrams.append(character)
+        ngrams.append(padded[at - 1 : at + 1])
+        if at > 1:
+            ngrams.append(padded[at - 2 : at + 1])
+    return ngrams

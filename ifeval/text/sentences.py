@@ -27,7 +27,7 @@ _CLOSERS_BEFORE_SPACE = regex.compile(r"""["')\]}‘’“”«»]+?(?:\s+|(?=--
 _NUMBER = regex.compile(r"-?[.,]?\d[\d,.-]*\.?")
 _INITIAL = regex.compile(r"[^\W\d]\.")
 _ELLIPSIS = regex.compile(r"\.\.+")
-_ASCII_SPACE = " \t\n\r\x0b\x0c"
+_RARE_SPACE = "\t\r\x0b\x0c"
 _NUMBER_TYPE = "##number##"
 
 # Bits of `PunktModel.orthography`: where, and in which case, a word was seen in training.
@@ -98,15 +98,19 @@ def _candidates(text: str) -> list[tuple[int, tuple[int, str, int]]]:
     next sentence would start.
     """
     found: list[tuple[int, tuple[int, str, int]]] = []
+    rare = [character for character in _RARE_SPACE if character in text]
     start = mark = 0
     for match in _CANDIDATE.finditer(text):
-        space = max(text.rfind(character, mark, match.start()) for character in _ASCII_SPACE)
+        at, end = match.span()
+        space = max(text.rfind(" ", mark, at), text.rfind("\n", mark, at))
+        for character in rare:
+            space = max(space, text.rfind(character, mark, at))
         word_start = space + 1 if space > mark else start
         if found and mark > word_start:
             found.pop()
-        start, mark = word_start, match.start()
-        next_start = match.start("next") if match.group("next") else match.end()
-        found.append((start, (match.end(), match.group("after"), next_start)))
+        start, mark = word_start, at
+        after, following = match.group("after", "next")
+        found.append((start, (end, after, match.start("next") if following else end)))
     return found
 
 

@@ -1,0 +1,116 @@
+"""Time this IFEval scorer beside lm-eval's on the same answers: strict and loose, turn by turn, in one process.
+
+    python benchmarks/ifeval_speed.py --prompts ../shared/data/ifeval/input_data.jsonl [--rounds 5] [--answers 1 2 4]
+
+Answers are random English of 300 words (paragraphs, some *emphasis*), which fail most checks, so that the loose
+reading tries all its forms: near the worst case of both. Each round scores with a new `Scorer`, so nothing is
+remembered from the round before. lm-eval is found as in tests/ifeval (installed with --no-deps).
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "ifeval"))
+
+from ifeval_oracle import load_oracle
+
+from ifeval.prompts import PromptSet
+from ifeval.scoring import Scorer
+
+
+def random_answers(vocabulary: list[str], count: int, words: int, seed: int) -> list[str]:
+    source = random.Random(seed)
+    return ["\n\n".join(_paragraphs(vocabulary, words, source)) for _ in range(count)]
+
+
+def _paragraphs(vocabulary: list[str], words: int, source: random.Random) -> list[str]:
+    paragraphs: list[str] = []
+    written = 0
+    while written < words:
+        sentences = []
+        for _ in range(source.randint(2, 5)):
+            length = source.randint(6, 18)
+            written += length
+            sentence = " ".join(source.choices(vocabulary, k=length)).capitalize()
+            sentences.append(f"*{sentence}*." if source.random() < 0.1 else f"{sentence}.")
+        paragraphs.append(" ".join(sentences))
+    return paragraphs
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prompts", type=Path, required=True)
+    parser.add_argument("--words", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--answers", type=int, nargs="+", default=[1, 2, 4], help="answers a prompt, each timed"
+    )
+    options = parser.parse_args()
+
+    oracle = load_oracle()
+    documents = [json.loads(line) for line in options.prompts.read_text(encoding="utf-8").splitlines()]
+    prompts = PromptSet.read(options.prompts).prompts
+    texts = " ".join(document["prompt"] for document in documents)
+    vocabulary = sorted({word.lower() for word in texts.split() if word.isascii() and word.isalpha()})
+
+    oracle.process_results(documents[0], ["Loads the models once."])
+    for each in options.answers:
+        answers = [
+            random_answers(vocabulary, len(documents), options.words, seed=sample) for sample in range(each)
+        ]
+
+        def score_theirs(answers: list[list[str]] = answers) -> None:
+            for sample in answers:
+                for document, answer in zip(documents, sample, strict=True):
+                    oracle.process_results(document, [answer])
+
+        def score_ours(answers: list[list[str]] = answers) -> None:
+            scorer = Scorer()
+            for sample in answers:
+                for prompt, answer in zip(prompts, sample, strict=True):
+                    scorer.score(prompt.instructions, answer)
+
+        ours, theirs = [], []
+        for _ in range(options.rounds):
+            ours.append(timed(score_ours))
+            theirs.append(timed(score_theirs))
+        number = each * len(documents)
+        for clock, name in enumerate(("wall", "cpu")):
+            fast, slow = [turn[clock] for turn in ours], [turn[clock] for turn in theirs]
+            line = {
+                "answers": number,
+                "clock": name,
+                "ours_s": _spread(fast),
+                "lm_eval_s": _spread(slow),
+                "ours_answers_per_s": round(number / statistics.median(fast)),
+                "lm_eval_answers_per_s": round(number / statistics.median(slow)),
+                "ratio": _spread([long / short for long, short in zip(slow, fast, strict=True)]),
+            }
+            print(json.dumps(line), flush=True)
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 3),
+        "low": round(min(values), 3),
+        "high": round(max(values), 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
