@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from store.artifact import Artifact
 from store.errors import StoreError
-from store.files import write_exclusive
+from store.files import write_atomic
 from store.layout import Layout
 from store.payload import KEY_PATTERN, Payload
 
@@ -26,13 +26,11 @@ def write_alias(layout: Layout, new: str, old: str) -> None:
     Raises:
         StoreError: `new` is already another name for something else.
     """
-    try:
-        write_exclusive(layout.alias(new), old.encode())
-    except FileExistsError:
-        if read_alias(layout, new) != old:
-            raise StoreError(
-                f"{new[:12]} is already an alias of {read_alias(layout, new)[:12]}, not of {old[:12]}"
-            ) from None
+    known = read_alias(layout, new)
+    if known not in {"", old}:
+        raise StoreError(f"{new[:12]} is already an alias of {known[:12]}, not of {old[:12]}")
+    if not known:
+        write_atomic(layout.alias(new), old.encode())
 
 
 def migrate(

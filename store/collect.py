@@ -10,6 +10,7 @@ import fnmatch
 import logging
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from store.payload import KEY_PATTERN, Payload
 _LOG = logging.getLogger("store")
 _UNKNOWN_GRACE = 86400.0
 """Seconds for which a draft must have lain still if its process, on another host, may live."""
+_TEMPORARY_GRACE = 3600.0
+"""Seconds after which a temporary file cannot be in use any more."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,16 @@ class Collection:
         return {name: (count, sizes[name]) for name, count in sorted(counts.items())}
 
 
+@dataclass(frozen=True)
+class _LooseBlob:
+    """A blob that can go; an orphan is in no manifest at all."""
+
+    path: Path
+    size: int
+    age: float
+    orphan: bool
+
+
 def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -> Collection:
     """Remove what is older than `grace` seconds and not wanted by `roots`, a lease, a draft or a young artifact.
 
@@ -73,37 +86,30 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
     """
     with disk_errors(layout.root):
         now = _file_system_now(layout)
+        drafts, leftovers = _old_drafts(layout, now, grace), _leftovers(layout, now, grace)
+        items = [Garbage("draft", path.name, "", _tree_size(path), age) for path, age in drafts]
+        items += [
+            Garbage("leftover", str(path.relative_to(layout.root)), "", 0, age) for path, age in leftovers
+        ]
+        for path, _ in () if dry_run else (*drafts, *leftovers):
+            _remove(path)
         busy = _in_work(layout)  # before the listing: work that ends in between shows up as a young artifact
         manifests = _read_all(layout, _published(layout))
         ages = {key: now - status.st_mtime for key in manifests if (status := _status(layout.manifest(key)))}
         young = {key for key, age in ages.items() if age < grace}
         wanted = _ancestors(layout, manifests, {*roots, *young, *busy})
-        victims = _children_first(
-            {key: m for key, m in manifests.items() if m is not None and key not in wanted}
-        )
-        items = [
-            Garbage("artifact", key, victims[key].payload.stage, _size(victims[key]), ages[key])
-            for key in victims
-        ]
-        kept = {e.hash for key, m in manifests.items() if m and key not in victims for e in m.files.values()}
-        blobs = _unshared_blobs(layout, victims, kept, now, grace)
-        drafts = _old_drafts(layout, now, grace)
-        leftovers = _leftovers(layout, now, grace)
-        items += [Garbage("draft", path.name, "", _tree_size(path), age) for path, age in drafts]
+        loose = {key: manifest for key, manifest in manifests.items() if manifest and key not in wanted}
+        victims = _children_first(loose)
+        blobs = _unshared_blobs(layout, victims, manifests, now, grace)
         items += [
-            Garbage("leftover", str(path.relative_to(layout.root)), "", 0, age) for path, age in leftovers
+            Garbage("artifact", key, m.payload.stage, _size(m), ages[key]) for key, m in victims.items()
         ]
-        orphans = [
-            b for b in blobs if b[0].name not in {e.hash for m in victims.values() for e in m.files.values()}
-        ]
-        items += [Garbage("blob", path.name, "", size, age) for path, size, age in orphans]
+        items += [Garbage("blob", blob.path.name, "", blob.size, blob.age) for blob in blobs if blob.orphan]
         if not dry_run:
             _remove_artifacts(layout, victims, manifests)
-            for path, _ in (*drafts, *leftovers):
-                _remove(path)
-            for path, _, _ in blobs:
-                _unlink_unshared(path)
-        return Collection(tuple(items), sum(size for _, size, _ in blobs))
+            for blob in blobs:
+                _unlink_unshared(blob.path)
+        return Collection(tuple(items), sum(blob.size for blob in blobs))
 
 
 def demote(
@@ -217,19 +223,24 @@ def _children_first(manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
 
 
 def _unshared_blobs(
-    layout: Layout, victims: Mapping[str, Manifest], kept: set[str], now: float, grace: float
-) -> list[tuple[Path, int, float]]:
-    """Blobs that no artifact will have: of victims at once, others (left by killed drafts) when old enough."""
+    layout: Layout,
+    victims: Mapping[str, Manifest],
+    manifests: Mapping[str, Manifest | None],
+    now: float,
+    grace: float,
+) -> list[_LooseBlob]:
+    """Blobs that no artifact will have: of victims at once, orphans of killed drafts when old enough."""
+    stays = (manifest for key, manifest in manifests.items() if manifest and key not in victims)
+    kept = {entry.hash for manifest in stays for entry in manifest.files.values()}
     links = Counter(entry.hash for manifest in victims.values() for entry in manifest.files.values())
     found = []
-    for blob in layout.root.glob("blobs/??/*"):
-        status = _status(blob)
-        if status is None:
+    for path in layout.root.glob("blobs/??/*"):
+        status = _status(path)
+        if status is None or path.name in kept or status.st_nlink > links[path.name] + 1:
             continue
-        age = now - status.st_ctime
-        unused = status.st_nlink <= links[blob.name] + 1
-        if blob.name not in kept and unused and (blob.name in links or age >= grace):
-            found.append((blob, status.st_size, age))
+        blob = _LooseBlob(path, status.st_size, now - status.st_mtime, orphan=path.name not in links)
+        if not blob.orphan or blob.age >= grace:
+            found.append(blob)
     return found
 
 
@@ -266,12 +277,14 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _leftovers(layout: Layout, now: float, grace: float) -> list[tuple[Path, float]]:
     """Temporary files of killed processes, and what an interrupted collection had already taken out."""
-    patterns = (".*", "*/.*", "attempts/??/.*", "artifacts/??/*/.*")
-    hidden = [path for pattern in patterns for path in layout.root.glob(pattern) if path.is_file()]
-    aged = [(path, now - status.st_mtime) for path in hidden if (status := _status(path))]
-    return [(path, age) for path, age in aged if age >= grace] + [
-        (path, 0.0) for path in layout.trash.iterdir()
-    ]
+    patterns = (".*", "*/.*", "attempts/??/.*", "artifacts/??/*/.*", "trash/*")
+    paths = (
+        path for pattern in patterns for path in layout.root.glob(pattern) if path.parent != layout.drafts
+    )
+    aged = ((path, now - status.st_mtime) for path in paths if (status := _status(path)))
+    taken_out = re.compile(r"[0-9a-f]{64}\..*")
+    patience = max(grace, _TEMPORARY_GRACE)
+    return [(path, age) for path, age in aged if age >= patience or taken_out.fullmatch(path.name)]
 
 
 def _remove_artifacts(layout: Layout, victims: Iterable[str], known: Mapping[str, Manifest | None]) -> None:

@@ -204,6 +204,17 @@ class Store:
         dead = record is not None and record.holder is not None and record.holder.is_dead()
         return None if dead else record
 
+    def abandoned(self, key: str) -> bool:
+        """Whether nobody, a dead process, or one that was seen not to advance for too long has the lease on `key`.
+
+        Costs one read, so that many waiting processes can ask; taking over goes through `lease`.
+        """
+        path = self.layout.lease(key)
+        record = read_lease(path)
+        if record is None or (record.holder is not None and record.holder.is_dead()):
+            return True
+        return self._watch.unchanged_for(path, record) >= self.pace.patience
+
     def attempt(self, key: str, stage: str = "", **details: Any) -> Attempt:
         """A context manager that records that work on `key` began, and how it ended."""
         self._need_writable()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import NewerStore, StoreError
-from store.files import make_directory, to_json, write_exclusive
+from store.files import make_directory, to_json, write_atomic
 from store.payload import KEY_SCHEMA
 
 STORE_VERSION = 1
@@ -87,15 +87,14 @@ def open_layout(root: Path, create: bool) -> Layout:
 
 def _create(layout: Layout, version: Path) -> None:
     strangers = [entry.name for entry in layout.root.iterdir()] if layout.root.exists() else []
-    foreign = sorted(set(strangers) - set(_FOLDERS) - {"VERSION"})
+    foreign = sorted(
+        name for name in strangers if name not in {*_FOLDERS, "VERSION"} and not name.startswith(".VERSION.")
+    )
     if foreign:
         raise StoreError(f"{layout.root} holds {foreign[0]!r} and is not a store: choose an empty folder")
     for name in _FOLDERS:
         make_directory(layout.root / name)
-    try:
-        write_exclusive(version, to_json({"store": STORE_VERSION, "key_schema": KEY_SCHEMA}))
-    except FileExistsError:
-        return
+    write_atomic(version, to_json({"store": STORE_VERSION, "key_schema": KEY_SCHEMA}))
 
 
 def _check_version(version: Path) -> None:

@@ -121,11 +121,17 @@ os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
     store.pin("mine", [publish(0).key])  # takes over and finishes one of the two drafts
-    (store.root / "plans" / ".half.json.abc").write_bytes(b"{")
-    (store.root / "trash" / "half-removed").mkdir()
-    assert [item.kind for item in gc(store, grace=3600).items] == ["leftover"], "a draft may still be resumed"
-    assert sorted(item.kind for item in gc(store).items) == ["draft", "leftover"]
+    half, now = store.root / "plans" / ".half.json.abc", store.root / "plans" / ".being-written"
+    half.write_bytes(b"{")
+    os.utime(half, (0, 0))
+    now.write_bytes(b"{")
+    (store.root / "trash" / f"{'a' * 64}.half-removed").mkdir()
+    assert [item.kind for item in gc(store, grace=3600, dry_run=True).items] == ["leftover"] * 2, (
+        "a draft may be resumed"
+    )
+    assert sorted(item.kind for item in gc(store).items) == ["draft", "leftover", "leftover"]
     assert not list(store.layout.drafts.iterdir()) and not list(store.layout.trash.iterdir())
+    assert now.exists() and not half.exists()
 
 
 def test_blobs_that_a_killed_publisher_left_go(store: Store, publish: Publish) -> None:

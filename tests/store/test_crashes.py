@@ -1,0 +1,45 @@
+"""Kill -9 before every effect of every operation, and at random moments: nothing lost, nothing wrong, work goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from crash_scenarios import SCENARIOS
+
+DRIVER = Path(__file__).with_name("crash_driver.py")
+
+FEWEST_POINTS = {
+    "collect": 20, "create": 18, "demote": 30, "index": 30, "lease": 6, "migrate": 20, "publish": 35, "pull": 80, "push": 12,
+    "records": 30, "reindex": 35, "repair": 18,
+}  # fmt: skip
+    "create": 25,
+    "publish": 60,
+    "lease": 10,
+    "records": 30,
+    "collect": 30,
+    "index": 25,
+    "pull": 60,
+}
+"""A scenario that suddenly has fewer kill points than this is no longer doing its work."""
+
+
+def drive(*arguments: str) -> int:
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+def test_a_kill_at_any_step_is_survived(scenario: str) -> None:
+    assert drive(scenario) >= FEWEST_POINTS[scenario]
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_at_random_moments_are_survived() -> None:
+    assert drive("random", "200") == 200
