@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from budgetctl.data.layouts import Kind, Split, schema_of
 from budgetctl.data.prompt_ids import conversation_id
 from budgetctl.data.sources.source import Source
 from budgetctl.data.turns import Conversation, conversations
+
+if TYPE_CHECKING:
+    from budgetctl.data.lengths import TokenCounter
 
 EMPTY = "rows with an empty text"
 EQUAL = "pairs whose answers are equal"
@@ -30,6 +34,8 @@ class Pool:
     prompt_ids: Sequence[str]
     digests: Sequence[bytes]
     """16 bytes of each row's whole content; orders several answers to one prompt."""
+    lengths: Sequence[int] = ()
+    """Tokens of each row's longest sequence, if they were counted."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -57,6 +63,7 @@ def load_pool(
     located: Mapping[str, Path],
     held_out: frozenset[str] = frozenset(),
     folder: Path | None = None,
+    counter: TokenCounter | None = None,
 ) -> Pool:
     """Read a source and leave out what cannot be used.
 
@@ -70,15 +77,17 @@ def load_pool(
         located: Content hash → path of local sources.
         held_out: Prompt ids that must not appear.
         folder: Holds the rows while they are used; None keeps them in memory.
+        counter: Counts tokens; rows that are too long for it are left out as well.
     """
     stored: Kind = "pref" if kind == "unpaired" else kind
-    sift = _Sift(stored, held_out)
+    sift = _Sift(stored, held_out, counter)
     kept = (sift.usable(batch) for batch in source.batches(stored, split, located))
     if folder is None:
         batches = [batch for batch in kept if batch.num_rows]
     else:
         batches = _spilled(kept, folder / f"{stored}-{split}.arrow", schema_of(stored))
-    return Pool(batches, sift.prompt_ids, sift.digests, dict(sift.left_out))
+    lengths = counter.lengths if counter else ()
+    return Pool(batches, sift.prompt_ids, sift.digests, lengths, dict(sift.left_out))
 
 
 def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[str]:
@@ -93,14 +102,30 @@ def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[s
 class _Sift:
     """Decides row by row, and remembers what it has seen."""
 
-    def __init__(self, kind: Kind, held_out: frozenset[str]) -> None:
-        self._kind, self._held_out = kind, held_out
+    def __init__(self, kind: Kind, held_out: frozenset[str], counter: TokenCounter | None) -> None:
+        self._kind, self._held_out, self._counter = kind, held_out, counter
         self._seen: set[bytes] = set()
         self.prompt_ids: list[str] = []
         self.digests: list[bytes] = []
         self.left_out: Counter[str] = Counter()
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        whole = self._whole(batch)
+        return whole if self._counter is None else self._short_enough(whole, self._counter)
+
+    def _short_enough(self, batch: pa.RecordBatch, counter: TokenCounter) -> pa.RecordBatch:
+        fits = counter.fits(batch)
+        too_long = fits.count(False)
+        if not too_long:
+            return batch
+        start = len(self.prompt_ids) - len(fits)
+        self.prompt_ids[start:] = [name for name, fit in zip(self.prompt_ids[start:], fits, strict=True) if fit]
+        self.digests[start:] = [digest for digest, fit in zip(self.digests[start:], fits, strict=True) if fit]
+        self.left_out[f"rows longer than {counter.most} tokens"] += too_long
+        return batch.filter(pa.array(fits, pa.bool_()))
+
+    def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows without those that are empty, without a difference, held out or repeated."""
         keep: list[bool] = []
         names: list[str] = []
         for row in self._rows(batch):

@@ -111,6 +111,10 @@ def card(pool: Pool, chosen: Sequence[int], kind: Kind) -> dict[str, Any]:
         "available_prompts": distinct(pool.prompt_ids),
         "left_out": dict(pool.left_out),
     }
+    if pool.lengths:
+        from budgetctl.data.lengths import statistics  # noqa: PLC0415  (loads the template machinery)
+
+        counts["tokens"] = statistics([pool.lengths[row] for row in chosen])
     if kind == "unpaired":
         counts["desirable"] = counts["undesirable"] = len(chosen)
     return counts

@@ -11,10 +11,13 @@ from pydantic import Field, model_validator
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.ranking import End, Grouping
 from budgetctl.data.sources import AnySource, HubDataset
+from budgetctl.errors import UsageError
+from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
 
 if TYPE_CHECKING:
+    from budgetctl.data.lengths import TokenCounter
     from budgetctl.data.pool import Pool
 
 
@@ -23,6 +26,14 @@ class SftSide(Frozen):
 
     source: AnySource
     size: int = Field(gt=0)
+
+
+class TokenLimit(Frozen):
+    """Lengths are counted in tokens of the rendered template, by the tokenizer of the parent `base`."""
+
+    template: Template
+    most: int | None = Field(default=None, gt=0)
+    """Rows that need more tokens are left out before the budget is cut, and counted; None only measures."""
 
 
 class DataIdentity(Frozen):
@@ -44,6 +55,7 @@ class DataIdentity(Frozen):
     """With `overlap: disjoint`, preference rows come from the back of the ranking."""
     apart_from: SftSide | None = None
     """Checked: no prompt of these SFT rows may be among the rows taken."""
+    tokens: TokenLimit | None = None
     answers: Grouping = "together"
     """Whether several answers to one prompt stay next to each other in the ranking, or are spread over it."""
 
@@ -66,10 +78,16 @@ class DataStage:
     revision: ClassVar[int] = 1
 
     identity: DataIdentity
+    base: str | None = None
+    """Whose tokenizer counts; needed with `tokens`."""
+
+    def __post_init__(self) -> None:
+        if (self.identity.tokens is None) != (self.base is None):
+            raise UsageError("lengths in tokens need a base model, and a base model is for nothing else here")
 
     @property
     def parents(self) -> Mapping[str, str]:
-        return {}
+        return {} if self.base is None else {"base": self.base}
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
         """Read, rank, cut and write.
@@ -85,7 +103,7 @@ class DataStage:
 
         identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
-        reader = _Reader(context, identity.held_out if identity.split == "train" else None)
+        reader = _Reader(context, identity)
         pool = reader.pool(identity.source, identity.kind, identity.split)
         what = f"{identity.source.source} ({identity.split})"
         chosen = cut(pool, identity.kind, identity.size, order, what)
@@ -122,9 +140,10 @@ class DataStage:
 class _Reader:
     """Reads pools, fetching what a hub has, and keeps small ones: a study cuts the same pool many times."""
 
-    def __init__(self, context: StageContext, held_out: AnySource | None) -> None:
+    def __init__(self, context: StageContext, identity: DataIdentity) -> None:
         self._context = context
-        self._held_out = held_out
+        self._identity = identity
+        self._held_out = identity.held_out if identity.split == "train" else None
         self._located = dict(context.execution.sources)
         self.commits: dict[str, str] = {}
 
@@ -132,17 +151,34 @@ class _Reader:
         from budgetctl.data.pool import load_pool  # noqa: PLC0415
 
         held_out = self._held_out.model_dump_json() if self._held_out else ""
-        stored = "pref" if kind == "unpaired" else kind
-        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out}"
+        stored: Kind = "pref" if kind == "unpaired" else kind
+        counting = self._identity.tokens
+        counted = f"{self._identity.system_prompt} {counting.model_dump_json()}" if counting else ""
+        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {counted}"
         kept = self._context.keep.get(name)
         if kept is not None:
             return cast("Pool", kept)
         self._fetch(source)
         folder = None if source.small else self._context.draft.scratch
-        pool = load_pool(source, kind, split, self._located, self._held_out_prompts(), folder)
+        pool = load_pool(
+            source, kind, split, self._located, self._held_out_prompts(), folder, self._counter(stored)
+        )
         if source.small:
             self._context.keep[name] = pool
         return pool
+
+    def _counter(self, kind: Kind) -> TokenCounter | None:
+        limit = self._identity.tokens
+        if limit is None:
+            return None
+        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
+        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
+        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+        tokenizer = load_tokenizer(self._context.parents["base"].path())
+        return TokenCounter(
+            Encoder(tokenizer, limit.template), kind, self._identity.system_prompt, limit.most
+        )
 
     def _held_out_prompts(self) -> frozenset[str]:
         from budgetctl.data.pool import held_out_prompts  # noqa: PLC0415
