@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROMPTS_FILE = "eval.parquet"
 ANSWERS_FILE = "generations.parquet"
-ENGINE_SLOT = "engine"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 class GenIdentity(Frozen):
@@ -115,29 +115,26 @@ class GenStage:
         from budgetctl.engines.protocol import AdapterFolder  # noqa: PLC0415
 
         checkpoint = context.parents.get("checkpoint")
-        return AdapterFolder(checkpoint.key, checkpoint.path()) if checkpoint is not None else None
+        if checkpoint is None or ADAPTER_WEIGHTS not in checkpoint.files:
+            return None
+        return AdapterFolder(checkpoint.key, checkpoint.path())
 
     def _engine(self, context: StageContext) -> Engine:
-        """Take the worker's engine if it holds this base, else start one and leave it for the next stage."""
+        """Take the worker's engine if it holds this model, else start one and leave it for the next stage."""
         import torch  # noqa: PLC0415
 
+        from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
         from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
 
-        execution = context.execution
+        execution, precision = context.execution, self.identity.precision
         if execution.threads:
             torch.set_num_threads(execution.threads)
-        wanted = f"{ENGINE_SLOT}:{self.base}:{self.identity.precision}:{execution.device}:{execution.generation_batch}"
-        for name in [name for name in context.keep if name.startswith(f"{ENGINE_SLOT}:") and name != wanted]:
-            old = context.keep.pop(name)
-            if isinstance(old, TransformersEngine):
-                old.close()
-        engine = context.keep.get(wanted)
-        if not isinstance(engine, TransformersEngine):
-            engine = TransformersEngine(
-                context.parents["base"].path(),
-                execution.device,
-                self.identity.precision,
-                execution.generation_batch,
-            )
-            context.keep[wanted] = engine
-        return engine
+        checkpoint = context.parents.get("checkpoint")
+        full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
+        model = checkpoint if checkpoint is not None and full else context.parents["base"]
+        return kept_engine(
+            context.keep,
+            TransformersEngine,
+            f"{model.key}:{precision}:{execution.device}:{execution.generation_batch}",
+            lambda: TransformersEngine(model.path(), execution.device, precision, execution.generation_batch),
+        )

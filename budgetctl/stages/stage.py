@@ -27,6 +27,8 @@ class Execution(Frozen):
     """Rows of one forward pass; None lets the stage find one that fits. The effective batch stays exact."""
     generation_batch: int | None = None
     """Prompts generated at once; None derives it."""
+    processes: int = 1
+    """Data-parallel training processes on this machine, one per GPU; the effective batch stays exact."""
     threads: int | None = None
     """CPU threads of torch; None leaves torch's own choice."""
     checkpoint_every_s: float = 600.0

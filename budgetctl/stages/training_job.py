@@ -28,4 +28,5 @@ def job_of(
         threads=execution.threads,
         reporter=context.reporter,
         should_stop=context.should_stop,
+        processes=execution.processes,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from budgetctl.engines.kept import close_engines
 from budgetctl.engines.protocol import Decoding, Prompt
 from budgetctl.engines.transformers import TransformersEngine
 from budgetctl.errors import InterruptedRunError, UsageError
@@ -101,3 +102,21 @@ def test_data_without_prompts(
 ) -> None:
     with pytest.raises(UsageError, match=r"holds sft.parquet, no eval.parquet"):
         run_stage(GenStage(SAMPLED, base=base_key, prompts=publish_rows("sft.parquet")))
+
+
+def test_a_full_checkpoint_answers_by_itself(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]
+) -> None:
+    settings = SftSettings(weights="full", epochs=3, optimizer=OptimizerSettings(learning_rate=1e-2))
+    checkpoint = run_stage(
+        SftStage(SftIdentity(template=TINY, settings=settings), base_key, publish_rows("sft.parquet"))
+    )
+    keep: dict[str, object] = {}
+    prompts = publish_rows("eval.parquet")
+    bare = run_stage(GenStage(SAMPLED, base=base_key, prompts=prompts), keep=keep).artifact
+    tuned_stage = GenStage(SAMPLED, base=base_key, prompts=prompts, checkpoint=checkpoint.artifact.key)
+    tuned = run_stage(tuned_stage, keep=keep).artifact
+    assert [row["text"] for row in answers(bare)] != [row["text"] for row in answers(tuned)]
+    assert len(keep) == 1
+    close_engines(keep)
+    assert not keep

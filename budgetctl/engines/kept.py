@@ -1,0 +1,45 @@
+"""The engine that a worker keeps between stages, so that a sweep loads each base once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+SLOT = "engine:"
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+EngineT = TypeVar("EngineT", bound=_Closable)
+
+
+def kept_engine(
+    keep: dict[str, object], kind: type[EngineT], name: str, start: Callable[[], EngineT]
+) -> EngineT:
+    """Return the kept engine of this name, or close any other one, start it and keep it.
+
+    Args:
+        keep: What the worker holds between stages.
+        kind: The engine's class.
+        name: Everything that makes two engines different: model, precision, device, batch.
+        start: Makes one.
+    """
+    wanted = SLOT + name
+    held = keep.get(wanted)
+    if isinstance(held, kind):
+        return held
+    close_engines(keep)
+    engine = start()
+    keep[wanted] = engine
+    return engine
+
+
+def close_engines(keep: dict[str, object]) -> None:
+    """Close every kept engine and free its memory; a worker does so at its end."""
+    for slot in [slot for slot in keep if slot.startswith(SLOT)]:
+        engine = keep.pop(slot)
+        close = getattr(engine, "close", None)
+        if callable(close):
+            close()

@@ -1,0 +1,160 @@
+"""Write a checkpoint for others: an adapter or a merged model that Transformers, PEFT and vLLM load, with a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from budgetctl.errors import UsageError
+from budgetctl.models.adapters import CONFIG_FILE, WEIGHTS_FILE
+from budgetctl.models.folders import files_of
+from budgetctl.models.policy import is_adapter
+from budgetctl.models.registry import Precision
+from store import Artifact, Store
+
+Form = Literal["adapter", "merged"]
+TRAINING_STAGES = ("sft", "pft", "fork")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A checkpoint and everything it came from, nearest first."""
+
+    checkpoint: Artifact
+    base: Artifact
+    ancestors: tuple[Artifact, ...]
+
+
+def export(store: Store, key: str, to: Path, form: Form, precision: Precision = "bfloat16") -> Path:
+    """Write a checkpoint, or a base, as files that other programs load.
+
+    `adapter` writes PEFT's two files; `merged` adds the adapter's product to the base's weights, once, in float32,
+    and rounds to `precision`. Both carry the tokenizer with the chat template it was trained with.
+
+    Args:
+        store: Where the checkpoint lies.
+        key: Its full key.
+        to: A folder that does not exist or is empty.
+        form: Which of the two.
+        precision: Of merged weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: The key is no model, the form does not exist for it, or the folder is in use.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UsageError(f"{to} is not empty; export writes into a new or an empty folder.")
+    lineage = lineage_of(store, key)
+    folder = lineage.checkpoint.path()
+    if form == "adapter":
+        if not is_adapter(folder):
+            raise UsageError(f"{key[:12]} holds full weights, no adapter; export it with --merged.")
+        _write_adapter(lineage, to)
+    else:
+        _write_merged(lineage, to, precision)
+    _write_tokenizer(lineage, to)
+    (to / "README.md").write_text(model_card(lineage, form), encoding="utf-8")
+    return to
+
+
+def lineage_of(store: Store, key: str) -> Lineage:
+    """Open a checkpoint with its base and ancestors.
+
+    Raises:
+        UsageError: The key belongs to something that is no model.
+    """
+    checkpoint = store.artifact(key)
+    if checkpoint.stage == "base":
+        return Lineage(checkpoint, checkpoint, ())
+    if checkpoint.stage not in TRAINING_STAGES:
+        raise UsageError(
+            f"{key[:12]} is a {checkpoint.stage} artifact; only a base or a checkpoint can be exported."
+        )
+    return Lineage(
+        checkpoint, store.artifact(checkpoint.parents["base"]), tuple(_ancestors(store, checkpoint))
+    )
+
+
+def _ancestors(store: Store, artifact: Artifact) -> Iterator[Artifact]:
+    seen = {artifact.key}
+    front = list(artifact.parents.values())
+    while front:
+        key = front.pop(0)
+        if key in seen or not store.has(key):
+            continue
+        seen.add(key)
+        found = store.artifact(key)
+        yield found
+        front += found.parents.values()
+
+
+def _write_adapter(lineage: Lineage, to: Path) -> None:
+    to.mkdir(parents=True, exist_ok=True)
+    folder = lineage.checkpoint.path()
+    shutil.copyfile(folder / WEIGHTS_FILE, to / WEIGHTS_FILE)
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base_name(lineage.base)
+    (to / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_merged(lineage: Lineage, to: Path, precision: Precision) -> None:
+    import torch  # noqa: PLC0415
+    from peft import PeftModel  # noqa: PLC0415
+
+    from budgetctl.models.loading import load_base  # noqa: PLC0415
+
+    folder = lineage.checkpoint.path()
+    cpu = torch.device("cpu")
+    if is_adapter(folder):
+        wrapped: Any = PeftModel.from_pretrained(
+            load_base(lineage.base.path(), cpu, "float32").model, str(folder)
+        )
+        model = wrapped.merge_and_unload()
+    else:
+        model = load_base(folder, cpu, "float32").model
+    model.to(getattr(torch, precision)).save_pretrained(to)
+
+
+def _write_tokenizer(lineage: Lineage, to: Path) -> None:
+    for name, path in files_of(lineage.base.path()):
+        if name.startswith("tokenizer") or name in ("special_tokens_map.json", "vocab.json", "merges.txt"):
+            shutil.copyfile(path, to / name)
+    template = lineage.checkpoint.identity.get("template")
+    if isinstance(template, Mapping):
+        (to / "chat_template.jinja").write_text(str(template["text"]), encoding="utf-8")
+
+
+def base_name(base: Artifact) -> str:
+    """What to call the base outside this store: its hub id, or the store's key."""
+    source = base.identity["source"]
+    return str(source.get("repository") or f"budgetctl-base-{base.key[:12]}")
+
+
+def model_card(lineage: Lineage, form: Form) -> str:
+    """Return the README of an exported model: what it is and the whole chain it came from."""
+    checkpoint = lineage.checkpoint
+    name = base_name(lineage.base)
+    lines = [
+        "---", f"base_model: {name}", "library_name: " + ("peft" if form == "adapter" else "transformers"),
+        "tags: [budgetctl]", "---", "",
+        f"# {checkpoint.stage} checkpoint {checkpoint.key[:12]}", "",
+        f"Made by budgetctl over `{name}`. "
+        + ("A LoRA adapter; load it over that base." if form == "adapter" else "A whole model, merged once."),
+        "", "## Lineage", "", "| stage | key | settings | results |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for artifact in (checkpoint, *lineage.ancestors):
+        lines.append(
+            f"| {artifact.stage} | `{artifact.key}` | {_cell(artifact.identity)} | {_cell(artifact.metrics)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _cell(values: Mapping[str, Any]) -> str:
+    shown = {name: value for name, value in values.items() if name != "template"}
+    return "`" + json.dumps(shown, sort_keys=True).replace("|", "\\|") + "`" if shown else ""
