@@ -9,9 +9,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from budgetctl.analysis import escape
 from budgetctl.analysis.cells import CellStatus
-from budgetctl.analysis.figures import MAX_PANELS, new_figure, save_figure
+from budgetctl.analysis.figures import add_note, first_panels, new_figure, save_figure, set_title
 from budgetctl.analysis.table import SweepTable, TableCell
 from budgetctl.analysis.words import AXIS_TITLES, share_text, short_number, status_text
 
@@ -25,10 +24,11 @@ def plot_heat_map(tables: Sequence[SweepTable], path: Path) -> Path:
     The best of a row is framed, those within its noise have a dotted frame; cells without a score say why.
 
     Raises:
-        ValueError: there is nothing to draw, too much, or the file's ending is not png, svg or pdf.
+        ValueError: there is nothing to draw, or the file's ending is not png, svg or pdf.
     """
-    drawn = _with_scores(tables)
-    figure, axes = new_figure(len(drawn))
+    drawn, note = first_panels(_with_scores(tables), "tables")
+    figure, axes = new_figure(len(drawn), flexible=True)
+    add_note(figure, note)
     for table, panel in zip(drawn, axes, strict=True):
         _draw_heat(figure, panel, table)
     return save_figure(figure, path)
@@ -38,13 +38,15 @@ def plot_frontier(tables: Sequence[SweepTable], path: Path) -> Path:
     """One panel a table: the best share at each budget, with a bar over the shares tied with it.
 
     Raises:
-        ValueError: there is nothing to draw, too much, or the file's ending is not png, svg or pdf.
+        ValueError: there is nothing to draw, or the file's ending is not png, svg or pdf.
     """
     drawn = [table for table in _with_scores(tables) if any(row.best for row in table.rows)]
     if not drawn:
         raise ValueError("nothing to draw: no row of the study has two finished cells to compare")
-    figure, axes = new_figure(len(drawn))
-    for table, panel in zip(drawn, axes, strict=True):
+    shown, note = first_panels(drawn, "tables")
+    figure, axes = new_figure(len(shown))
+    add_note(figure, note)
+    for table, panel in zip(shown, axes, strict=True):
         _draw_frontier(panel, table)
     return save_figure(figure, path)
 
@@ -53,8 +55,6 @@ def _with_scores(tables: Sequence[SweepTable]) -> list[SweepTable]:
     drawn = [table for table in tables if any(cell.estimate for row in table.rows for cell in row.cells)]
     if not drawn:
         raise ValueError("nothing to draw: no cell of the study is finished")
-    if len(drawn) > MAX_PANELS:
-        raise ValueError(f"{len(drawn)} tables do not fit one picture (at most {MAX_PANELS}); select fewer")
     return drawn
 
 
@@ -74,7 +74,7 @@ def _draw_heat(figure: Any, panel: Any, table: SweepTable) -> None:
     panel.set_yticks(range(len(table.rows)), [short_number(row.value) for row in table.rows])
     panel.set_xlabel("SFT share")
     panel.set_ylabel(AXIS_TITLES[table.axis])
-    panel.set_title(escape.mathtext(table.title), loc="left")
+    set_title(panel, table.title)
     figure.colorbar(image, ax=panel, label="score", shrink=0.85)
 
 
@@ -111,4 +111,4 @@ def _draw_frontier(panel: Any, table: SweepTable) -> None:
     panel.set_ylim(-0.06, 1.06)
     panel.set_xlabel(AXIS_TITLES[table.axis])
     panel.set_ylabel("best SFT share (bar: ties)")
-    panel.set_title(escape.mathtext(table.title), loc="left")
+    set_title(panel, table.title)

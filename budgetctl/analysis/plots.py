@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from budgetctl.analysis import escape
-from budgetctl.analysis.figures import MAX_PANELS, new_figure, save_figure
+from budgetctl.analysis.figures import add_legend, add_note, first_panels, new_figure, save_figure, set_title
 from budgetctl.analysis.style import LineStyle, share_styles
 from budgetctl.analysis.table import SweepTable
 from budgetctl.analysis.words import AXIS_TITLES, share_text, short_number
@@ -22,23 +21,23 @@ def plot_sweep(tables: Sequence[SweepTable], path: Path) -> Path:
     """Draws score against budget, one panel a table and one line with its band a share.
 
     Args:
-        tables: at most `MAX_PANELS` with any finished cell; tables without one are left out.
+        tables: those without a finished cell are left out; of very many the first dozen are drawn.
         path: ends in .png, .svg or .pdf.
 
     Raises:
-        ValueError: when no cell is finished, there are too many tables, or the ending is another.
+        ValueError: when no cell is finished, or the ending is another.
     """
-    drawn = [table for table in tables if any(cell.estimate for row in table.rows for cell in row.cells)]
-    if not drawn:
+    finished = [table for table in tables if any(cell.estimate for row in table.rows for cell in row.cells)]
+    if not finished:
         raise ValueError("nothing to draw: no cell of the study is finished")
-    if len(drawn) > MAX_PANELS:
-        raise ValueError(f"{len(drawn)} tables do not fit one picture (at most {MAX_PANELS}); select fewer")
+    drawn, note = first_panels(finished, "tables")
     styles = share_styles(sorted({share for table in drawn for share in table.shares}))
-    figure, axes = new_figure(len(drawn))
+    figure, axes = new_figure(len(drawn), legend=True)
     for table, panel in zip(drawn, axes, strict=True):
         draw_sweep(panel, table, styles)
     handles, labels = _legend_entries(axes)
-    figure.legend(handles, labels, loc="outside right upper", title="SFT share", frameon=False)
+    add_legend(figure, handles, labels, "SFT share")
+    add_note(figure, note)
     return save_figure(figure, path)
 
 
@@ -72,7 +71,7 @@ def draw_sweep(panel: Any, table: SweepTable, styles: dict[float, LineStyle]) ->
     scale_amounts(panel, values)
     panel.set_xlabel(AXIS_TITLES[table.axis])
     panel.set_ylabel("score")
-    panel.set_title(escape.mathtext(table.title), loc="left")
+    set_title(panel, table.title)
 
 
 def scale_amounts(panel: Any, values: Sequence[float]) -> None:

@@ -70,9 +70,9 @@ class Prior:
     constant_sd: float = 0.3
     noise_sd: float = 0.015
     noise_df: float = 6.0
-    misfit_sd: float = 0.015
+    misfit_sd: float = 0.025
     misfit_df: float = 10.0
-    length: float = 2.0
+    length: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from analysis_grids import study, unfinished
 from hypothesis import given
@@ -14,7 +15,7 @@ from budgetctl.analysis.cells import CellStatus
 from budgetctl.analysis.curve_plots import (
     Curve,
     cost_frontier,
-    curves_from_columns,
+    curves_from_table,
     plot_cost,
     plot_curves,
 )
@@ -71,9 +72,15 @@ def test_nothing_beats_the_cost_frontier(points: list[tuple[float, float]]) -> N
 
 
 def test_curves_are_split_by_name_sorted_and_drawn(tmp_path: Path) -> None:
-    columns = {"examples": [20, 10, 10], "name": ["loss", "loss", "margin"], "value": [1.0, 2.0, 0.1]}
-    curves = curves_from_columns(columns, "run")
-    assert [curve.name for curve in curves] == ["loss", "margin"]
+    columns = {
+        "key": ["b", "a", "a", "a"],
+        "examples": [5, 20, 10, 10],
+        "name": ["loss", "loss", "loss", "margin"],
+        "value": [3.0, 1.0, 2.0, 0.1],
+    }
+    last, *curves = curves_from_table(pa.table(columns))
+    assert (last.label, last.value.tolist()) == ("b", [3.0])
+    assert [(curve.label, curve.name) for curve in curves] == [("a", "loss"), ("a", "margin")]
     assert curves[0].examples.tolist() == [10, 20] and curves[0].value.tolist() == [2.0, 1.0]
     forked = replace(curves[0], forks=(15.0,))
     assert ink(plot_curves([forked, *curves], tmp_path / "curves.png")) > 0.005
@@ -81,7 +88,7 @@ def test_curves_are_split_by_name_sorted_and_drawn(tmp_path: Path) -> None:
         plot_curves([], tmp_path / "none.png")
 
 
-def test_many_curves_share_a_panel(tmp_path: Path) -> None:
+def test_many_curves_are_summed_up(tmp_path: Path) -> None:
     x = np.arange(100.0)
     curves = [Curve("loss", f"run {index}", x, np.exp(-x / (10 + index))) for index in range(200)]
     assert plot_curves(curves, tmp_path / "many.png").stat().st_size > 5000
