@@ -1,8 +1,8 @@
 """A worker's view of its plan: what is there, what could run next, and who holds what, for few file operations.
 
-Hundreds of workers poll one store, so a look costs one listing of the leases and one test for each stage that
-could have changed: a stage whose lease is still there has not been published since the last look, and a stage
-whose parents are missing needs no test at all.
+Hundreds of workers poll one store, so a look costs one listing of the leases and one test for each stage whose
+lease is gone since the last look. A stage that was published unseen is noticed when this worker tries to claim it,
+and one whose parents are missing needs no test at all.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ class SharedState(Protocol):
     def version(self) -> int:
         """A number that changes when a lease comes or goes."""
 
+    def abandoned(self, key: str) -> bool:
+        """Whether the lease on `key` may be taken over; judging another host takes several looks."""
+
     def attempts(self, key: str) -> Sequence[AttemptRecord]:
         """What was tried at `key`, oldest first."""
 
@@ -51,6 +54,9 @@ class StoreState:
 
     def version(self) -> int:
         return self._leases.stat().st_mtime_ns
+
+    def abandoned(self, key: str) -> bool:
+        return self._store.abandoned(key)
 
     def attempts(self, key: str) -> Sequence[AttemptRecord]:
         return self._store.attempts(key)
@@ -89,21 +95,26 @@ class Board:
         self.reset()
 
     def reset(self) -> None:
-        """Look at every stage anew."""
-        self.present = self._shared.present(self._plan.stages)
-        self._frontier = {
-            key for key in self._plan.stages if key not in self.present and self._has_parents(key)
-        }
+        """Look at every stage anew, from the plan's sources upward as far as stages are published."""
+        self.present, self._frontier = set(), set()
+        roots = {key for key in self._plan.stages if self._has_parents(key)}
+        self._frontier |= roots
+        self._follow(self._shared.present(roots))
 
     def refresh(self) -> None:
-        """Look at the leases, and at every stage that may have been published since the last look."""
-        self.leased = self._shared.leased()
-        changed = self._shared.present(self._frontier - self.leased - set(self.lost))
-        while changed:
+        """Look at the leases, and at every possible stage whose lease is gone since the last look."""
+        before, self.leased = self.leased, self._shared.leased()
+        gone = (before - self.leased) & self._frontier
+        if gone:
+            self._follow(self._shared.present(gone))
+
+    def _follow(self, published: set[str]) -> None:
+        """Note published stages, then look whether those they made possible are published too."""
+        while published:
             opened = set()
-            for key in changed:
+            for key in published:
                 opened |= self.publish(key)
-            changed = self._shared.present(opened)
+            published = self._shared.present(opened) if opened else set()
 
     def publish(self, key: str) -> set[str]:
         """Note that a stage is there; returns the stages that became possible."""
@@ -123,10 +134,6 @@ class Board:
     def possible(self) -> set[str]:
         """Stages whose parents are there, that are neither published nor given up."""
         return self._frontier - set(self.lost)
-
-    def unfinished(self) -> bool:
-        """Whether anything remains that some worker could still do."""
-        return bool(self.possible)
 
     def _has_parents(self, key: str) -> bool:
         return all(

@@ -14,8 +14,8 @@ from budgetctl.study.board import SharedState
 from budgetctl.study.plan import Plan
 from store import AttemptRecord
 
-CONTINUES = frozenset({"base", "sft", "pft"})
-"""Stages that save checkpoints and go on from them."""
+CONTINUES = frozenset({"base", "sft", "pft", "gen"})
+"""Stages that save what they have done and go on from there."""
 _SAMPLE = 5
 _MARGIN = 1.2
 

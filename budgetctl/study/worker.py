@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -31,14 +31,14 @@ than a few dozen times a second."""
 LOOK_ANYWAY_S = 30.0
 """A waiting worker looks at everything this often even when no lease came or went."""
 DOUBTED_AT_ONCE = 8
-"""How many held leases a worker without work tries at a look; those of dead holders are taken over."""
+"""How many held leases a worker without work reads at a time, to take over those of dead holders."""
 
 
 class Runner(Protocol):
     """How a worker runs a stage; the real one is `budgetctl.study.running.StageRunner`."""
 
     def run(self, payload: Payload) -> str | None:
-        """Run a stage and return a line about it, or None if it was there already.
+        """Run a stage, unless another worker has it, and return a line about it, or None if it was there already.
 
         Raises:
             LeasedElsewhere, LeaseLost: Another worker has it.
@@ -80,6 +80,8 @@ class WorkerResult:
 
 class _Try(Enum):
     WORKED = auto()
+    FOUND = auto()
+    """Another worker had published it."""
     TAKEN = auto()
     STOPPED = auto()
 
@@ -112,6 +114,7 @@ class Worker:
         self._too_long: dict[str, float] = {}
         self._last: Payload | None = None
         self._looked_at = (-1, float("-inf"))
+        self._most_leases = 0
         self._result = WorkerResult()
 
     def run(self) -> WorkerResult:
@@ -123,54 +126,66 @@ class Worker:
         """
         result, wait_s = self._result, WAIT_FIRST_S
         while not self._should_stop():
-            if self._worth_a_look():
-                self._board.refresh()
-                tried = self._take_one()
-                result.failed = dict(self._board.lost)
-                if tried is _Try.STOPPED:
-                    return result
-                if not self._board.unfinished():
-                    self._shared.tidy(self._board.present)
-                    return result
-                if tried is _Try.WORKED:
-                    wait_s = WAIT_FIRST_S
-                    continue
-                if set(self._too_long) >= self._board.possible:
-                    return self._out_of_time()
+            tried = self._take_one() if self._look() else _Try.TAKEN
+            if tried is _Try.TAKEN:
+                tried = self._take_over_one()
+            result.failed = dict(self._board.lost)
+            if tried is _Try.STOPPED:
+                return result
+            if not self._board.possible:
+                self._shared.tidy(self._board.present)
+                return result
+            if tried is _Try.WORKED:
+                wait_s = WAIT_FIRST_S
+                continue
+            if self._too_long.keys() >= self._board.possible:
+                return self._out_of_time()
             self._clock.sleep(wait_s * self._rng.uniform(0.8, 1.2))
-            wait_s = min(wait_s * 1.5, max(WAIT_MOST_S, WAIT_PER_LEASE_S * len(self._board.leased)))
+            wait_s = min(wait_s * 1.5, max(WAIT_MOST_S, WAIT_PER_LEASE_S * self._most_leases))
         result.interrupted = True
         return result
 
-    def _worth_a_look(self) -> bool:
-        """Whether a lease came or went since the last look, or that look is long ago."""
+    def _look(self) -> bool:
+        """Look at the leases if one came or went since the last look, or that look is long ago."""
         version, now = self._shared.version(), self._clock.monotonic()
         if version == self._looked_at[0] and now - self._looked_at[1] < LOOK_ANYWAY_S:
-            # leases that stay as they are may still be those of dead holders
-            return len(self._board.leased & self._board.possible) <= DOUBTED_AT_ONCE
+            return False
         self._looked_at = (version, now)
+        self._board.refresh()
+        self._most_leases = max(self._most_leases, len(self._board.leased))
         return True
 
     def _take_one(self) -> _Try:
-        """Run the first possible stage that can be claimed."""
-        for key in self._candidates():
+        """Run the best possible stage that nobody holds."""
+        board = self._board
+        found = False
+        for key in sorted(board.possible - board.leased, key=self._preference):
             if self._should_stop():
                 self._result.interrupted = True
                 return _Try.STOPPED
             if self._is_lost(key) or not self._fits(key):
                 continue
             tried = self._try(key)
-            if tried is not _Try.TAKEN:
+            if tried is _Try.FOUND:
+                found = True
+            elif tried is not _Try.TAKEN:
                 return tried
-        return _Try.TAKEN
+        return _Try.WORKED if found else _Try.TAKEN
 
-    def _candidates(self) -> Iterator[str]:
-        """Free stages, best first; then a few held ones, in case their holders are dead."""
-        board = self._board
-        free = sorted(board.possible - board.leased, key=self._preference)
-        yield from free
-        held = sorted(board.possible & board.leased)
-        yield from self._rng.sample(held, min(DOUBTED_AT_ONCE, len(held)))
+    def _take_over_one(self) -> _Try:
+        """Run a stage whose holder is dead. The more workers wait, the fewer leases each of them reads."""
+        held = sorted(self._board.possible & self._board.leased)
+        waiting = max(1, self._most_leases - len(self._board.leased))
+        several = min(len(held), max(1, min(DOUBTED_AT_ONCE, DOUBTED_AT_ONCE * len(held) // waiting)))
+        for key in self._rng.sample(held, several):
+            if self._shared.abandoned(key) and self._fits(key):
+                self._board.leased.discard(key)
+                if self._is_lost(key):
+                    return _Try.WORKED
+                tried = self._try(key)
+                if tried is not _Try.TAKEN:
+                    return _Try.WORKED if tried is _Try.FOUND else tried
+        return _Try.TAKEN
 
     def _preference(self, key: str) -> tuple[float, ...]:
         """Order of claiming: no repeated failures, nothing to load, the longest way ahead, and else by chance.
@@ -266,10 +281,11 @@ class Worker:
                 return _Try.STOPPED
         else:
             self._board.publish(key)
+            if line is None:
+                return _Try.FOUND
             self._last = payload if payload.parents.get("base") else self._last
-            if line is not None:
-                self._result.ran.append(key)
-                self._say(payload, line)
+            self._result.ran.append(key)
+            self._say(payload, line)
         return _Try.WORKED
 
     def _say(self, payload: Payload, text: str) -> None:

@@ -1,0 +1,393 @@
+"""A simulated cluster for the real worker: its clock, its store and its stages are simulated, its code is not.
+
+Every worker runs in a thread of its own, but only one thread runs at a time: sleeping hands the turn to whoever
+wakes next, and the clock jumps there. Nodes can be preempted with a warning, killed without one, or lose sight of
+the store for a while, so that others take their leases for dead.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from budgetctl.console import SilentReporter
+from budgetctl.errors import InterruptedRunError
+from budgetctl.study.plan import Plan
+from budgetctl.study.worker import Worker
+from store import AttemptRecord, Payload
+from store.errors import LeasedElsewhere, LeaseLost
+from store.process import Holder
+
+NEVER = float("inf")
+
+
+class Killed(BaseException):
+    """The simulated node is gone; not an `Exception`, since no code survives that."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What happens to a cluster's nodes. Rates are per worker and hour.
+
+    Attributes:
+        preempted: Warned, then requeued.
+        killed: Gone without a word, then requeued.
+        cut_off: The store cannot be reached for `cut_off_s`, while the work goes on.
+        requeue_s: From the end of a job to its next start.
+        start_s: From the start of a job to the worker's first look.
+        checkpoint_s: Between checkpoints of a stage, which is what a kill can cost.
+        beat_s: Between two advances of a lease.
+        patience_s: Without an advance, a lease is stale.
+    """
+
+    preempted: float = 0.0
+    killed: float = 0.0
+    cut_off: float = 0.0
+    cut_off_s: float = 180.0
+    requeue_s: float = 60.0
+    start_s: float = 20.0
+    checkpoint_s: float = 600.0
+    beat_s: float = 10.0
+    patience_s: float = 60.0
+
+
+@dataclass
+class Outcome:
+    """What a simulated run came to, in simulated seconds."""
+
+    makespan: float = 0.0
+    worked: float = 0.0
+    """All seconds that workers spent in stages."""
+    duplicated: float = 0.0
+    """Seconds that went into a stage after another worker had taken it over, or that ended in a second copy."""
+    lost: float = 0.0
+    """Seconds since the last checkpoint that kills threw away."""
+    published: Counter[str] = field(default_factory=Counter)
+    """Key → how often it was published (the first counts, others are thrown away)."""
+    operations: Counter[str] = field(default_factory=Counter)
+    """Kind of store operation → how many; the beats of leases are counted apart, as `beat`."""
+    per_minute: Counter[int] = field(default_factory=Counter)
+    """Minute → store operations in it."""
+    interruptions: Counter[str] = field(default_factory=Counter)
+
+
+class Turns:
+    """The simulated clock: threads that sleep, and wake one at a time in the order of their time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._queue: list[tuple[float, int, int]] = []
+        self._wake_at: dict[int, tuple[float, int]] = {}
+        self._gates: dict[int, threading.Semaphore] = {}
+        self._back = threading.Semaphore(0)
+        self._count = 0
+        self._errors: list[BaseException] = []
+
+    def spawn(self, number: int, body: Callable[[], None]) -> None:
+        """Add a thread that begins now."""
+
+        def run() -> None:
+            self._gates[number].acquire()
+            try:
+                body()
+            except BaseException as error:  # handed to `run`, which raises it
+                self._errors.append(error)
+            del self._wake_at[number]
+            self._back.release()
+
+        self._gates[number] = threading.Semaphore(0)
+        self._schedule(number, self.now)
+        threading.Thread(target=run, daemon=True).start()
+
+    def _schedule(self, number: int, at: float) -> None:
+        self._count += 1
+        self._wake_at[number] = (at, self._count)
+        heapq.heappush(self._queue, (at, self._count, number))
+
+    def sleep_until(self, number: int, at: float) -> None:
+        """Called by thread `number`: give up the turn until `at`."""
+        self._schedule(number, max(at, self.now))
+        self._back.release()
+        self._gates[number].acquire()
+
+    def wake(self, number: int, at: float) -> None:
+        """Let a sleeping thread wake earlier than it meant to."""
+        if number in self._wake_at and at < self._wake_at[number][0]:
+            self._schedule(number, at)
+
+    def run(self) -> None:
+        """Give turns until no thread is left."""
+        while self._queue:
+            at, count, number = heapq.heappop(self._queue)
+            if self._wake_at.get(number) != (at, count):
+                continue
+            self.now = at
+            self._gates[number].release()
+            self._back.acquire()
+            if self._errors:
+                raise self._errors[0]
+
+
+@dataclass
+class _Lease:
+    owner: int
+    token: int
+    began: float
+    silent_since: float = NEVER
+    taken_over: float = NEVER
+
+    def counter(self, now: float, beat: float) -> int:
+        return int((min(now, self.silent_since) - self.began) // beat)
+
+
+class Site:
+    """The store and the cluster that all simulated workers share."""
+
+    def __init__(self, plan: Plan, durations: Mapping[str, float], weather: Weather, seed: int) -> None:
+        self.plan, self.durations, self.weather = plan, durations, weather
+        self.turns, self.rng, self.outcome = Turns(), random.Random(seed), Outcome()
+        self.published: set[str] = set()
+        self.leases: dict[str, _Lease] = {}
+        self.done: dict[str, float] = defaultdict(float)
+        """Key → seconds of work that a checkpoint holds."""
+        self.records: dict[str, list[AttemptRecord]] = {}
+        self.version = 0
+        self._tokens = 0
+
+    def count(self, operation: str, how_many: int = 1) -> None:
+        """Note store operations at this moment."""
+        self.outcome.operations[operation] += how_many
+        self.outcome.per_minute[int(self.turns.now // 60)] += how_many
+
+    def take(self, key: str, owner: int) -> _Lease:
+        """Put a new lease on a key; whoever held it is woken to notice."""
+        before = self.leases.get(key)
+        if before is not None:
+            before.taken_over = self.turns.now
+            resumes = before.silent_since + self.weather.cut_off_s
+            self.turns.wake(before.owner, max(self.turns.now, resumes))
+        self._tokens += 1
+        self.version += 1
+        self.leases[key] = _Lease(owner, self._tokens, self.turns.now)
+        return self.leases[key]
+
+    def release(self, key: str, lease: _Lease) -> None:
+        """Remove a lease if it is still this one."""
+        if self.leases.get(key) is lease:
+            del self.leases[key]
+            self.version += 1
+
+
+class Node:
+    """One worker's machine: the clock, store and runner that its worker is given."""
+
+    def __init__(self, site: Site, number: int) -> None:
+        self.site, self.number = site, number
+        self._seen: dict[str, tuple[int, int, float]] = {}
+        self._next = {kind: self._draw(kind) for kind in ("preempted", "killed", "cut_off")}
+        self.warned = False
+
+    def _draw(self, kind: str) -> float:
+        rate = getattr(self.site.weather, kind)
+        return self.site.turns.now + self.site.rng.expovariate(rate) * 3600 if rate else NEVER
+
+    def live(self) -> None:
+        """Be a job that is requeued until its worker ends by itself."""
+        site, weather = self.site, self.site.weather
+        while True:
+            site.turns.sleep_until(self.number, site.turns.now + weather.start_s)
+            self.warned = False
+            try:
+                worker = Worker(
+                    site.plan, self, self, SilentReporter(), lambda: self.warned, clock=self, rng=site.rng
+                )
+                if not worker.run().interrupted:
+                    site.outcome.makespan = max(site.outcome.makespan, site.turns.now)
+                    return
+            except Killed:
+                self._seen.clear()
+            site.turns.sleep_until(self.number, site.turns.now + weather.requeue_s)
+
+    # The worker's clock
+
+    def monotonic(self) -> float:
+        return self.site.turns.now
+
+    def time(self) -> float:
+        return self.site.turns.now
+
+    def sleep(self, seconds: float) -> None:
+        self._pass_until(self.site.turns.now + seconds)
+
+    def _pass_until(self, at: float) -> None:
+        """Let time pass until `at`, a warning, or a wake-up by somebody who took this node's lease.
+
+        Raises:
+            Killed: The node dies before.
+        """
+        turns = self.site.turns
+        turns.sleep_until(self.number, min(at, self._next["preempted"], self._next["killed"]))
+        if turns.now >= self._next["killed"]:
+            self._next["killed"] = self._draw("killed")
+            self.site.outcome.interruptions["killed"] += 1
+            raise Killed
+        if turns.now >= self._next["preempted"]:
+            self._next["preempted"] = self._draw("preempted")
+            self.site.outcome.interruptions["preempted"] += 1
+            self.warned = True
+
+    # The worker's view of the store
+
+    def present(self, keys: Iterable[str]) -> set[str]:
+        wanted = set(keys)
+        self.site.count("look at an artifact", len(wanted))
+        return wanted & self.site.published
+
+    def leased(self) -> set[str]:
+        self.site.count("list leases")
+        return set(self.site.leases)
+
+    def version(self) -> int:
+        self.site.count("look at the leases' folder")
+        return self.site.version
+
+    def attempts(self, key: str) -> Sequence[AttemptRecord]:
+        records = self.site.records.get(key, [])
+        self.site.count("read attempts", 1 + len(records))
+        return records
+
+    def tidy(self, keys: set[str]) -> None:
+        self.site.count("list leases")
+
+    # The worker's runner
+
+    def run(self, payload: Payload) -> str | None:
+        """Claim, work and publish as the real runner does.
+
+        Raises:
+            LeasedElsewhere, LeaseLost, InterruptedRunError: As the real one.
+            Killed: The node died.
+        """
+        site, key = self.site, payload.key
+        if self.present([key]):
+            return None
+        lease = self._claim(key)
+        site.count("write an attempt")
+        started = site.turns.now
+        try:
+            self._work(key, lease)
+        except Killed:
+            lease.silent_since = site.turns.now
+            self._record(key, started, "")
+            raise
+        except InterruptedRunError:
+            self._record(key, started, "interrupted")
+            site.release(key, lease)
+            raise
+        except LeaseLost:
+            site.outcome.duplicated += site.turns.now - lease.taken_over
+            self._record(key, started, "lost")
+            raise
+        finally:
+            site.count("beat", 2 * int((site.turns.now - started) // site.weather.beat_s))
+        if key in site.published:
+            site.outcome.duplicated += site.turns.now - started
+        site.outcome.published[key] += 1
+        site.published.add(key)
+        self._record(key, started, "published")
+        site.count("publish", 12)
+        site.release(key, lease)
+        return "done"
+
+    def forget(self) -> None:
+        """Nothing is loaded here."""
+
+    def set_aside_corrupt(self, payload: Payload) -> None:
+        """Nothing is ever corrupt here."""
+
+    def abandoned(self, key: str) -> bool:
+        self.site.count("read a lease")
+        return self._is_stale(key)
+
+    def _is_stale(self, key: str) -> bool:
+        """Whether this node has seen the lease not advance for long enough; the same as `LeaseWatch`."""
+        held = self.site.leases.get(key)
+        if held is None:
+            return True
+        now = self.site.turns.now
+        counter = held.counter(now, self.site.weather.beat_s)
+        seen = self._seen.get(key)
+        if seen is None or seen[:2] != (held.token, counter):
+            self._seen[key] = (held.token, counter, now)
+            return False
+        return now - seen[2] >= self.site.weather.patience_s
+
+    def _claim(self, key: str) -> _Lease:
+        self.site.count("try a lease", 2)
+        if not self._is_stale(key):
+            raise LeasedElsewhere(key)
+        return self.site.take(key, self.number)
+
+    def _work(self, key: str, lease: _Lease) -> None:
+        """Spend the stage's remaining time."""
+        site, weather, turns = self.site, self.site.weather, self.site.turns
+        started, before = turns.now, site.done[key]
+        ends = started + max(0.0, site.durations[key] - before)
+        while turns.now < ends:
+            if turns.now >= self._next["cut_off"]:
+                lease.silent_since = turns.now
+                self._next["cut_off"] = self._draw("cut_off")
+                site.outcome.interruptions["cut off"] += 1
+            back = lease.silent_since + weather.cut_off_s
+            at = turns.now
+            try:
+                self._pass_until(min(ends, self._next["cut_off"], back))
+            except Killed:
+                kept = (turns.now - started) // weather.checkpoint_s * weather.checkpoint_s
+                site.done[key] = max(site.done[key], before + kept)
+                site.outcome.lost += turns.now - started - kept
+                raise
+            finally:
+                site.outcome.worked += turns.now - at
+            if turns.now >= back:
+                lease.silent_since = NEVER
+            if site.leases.get(key) is not lease and lease.silent_since == NEVER:
+                raise LeaseLost(key)
+            if self.warned and turns.now < ends:
+                site.done[key] = max(site.done[key], before + turns.now - started)
+                raise InterruptedRunError("preempted")
+
+    def _record(self, key: str, started: float, outcome: str) -> None:
+        holder = Holder(f"node{self.number}", "", self.number, 0, 0, "")
+        began, ended = (
+            datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds")
+            for t in (started, self.site.turns.now)
+        )
+        record = AttemptRecord(key, f"{len(self.site.records)}", "", began, ended if outcome else "",
+                               outcome, "", holder, {})  # fmt: skip
+        self.site.records.setdefault(key, []).append(record)
+        self.site.count("write an attempt", 2 if outcome else 0)
+
+
+def simulate(
+    plan: Plan, durations: Mapping[str, float], workers: int, weather: Weather | None = None, seed: int = 0
+) -> Outcome:
+    """Run a plan with `workers` real workers on a simulated cluster.
+
+    Args:
+        plan: What to run; nothing of it is published yet.
+        durations: Key → seconds the stage takes when nothing disturbs it.
+        workers: How many jobs.
+        weather: What happens to them.
+        seed: Of all chance.
+    """
+    site = Site(plan, durations, weather or Weather(), seed)
+    for number in range(workers):
+        site.turns.spawn(number, Node(site, number).live)
+    site.turns.run()
+    return site.outcome
