@@ -44,8 +44,7 @@ class PftStage:
         return parents if self.policy is None else {**parents, "policy": self.policy}
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
-        from budgetctl.stages.training_job import job_of  # noqa: PLC0415
-        from budgetctl.training.run import train  # noqa: PLC0415
+        from budgetctl.stages.training_job import run_training  # noqa: PLC0415
 
         data = context.parents["data"]
         identity = self.identity
@@ -58,5 +57,5 @@ class PftStage:
             )
         policy = context.parents.get("policy")
         parent = policy.path() if policy is not None else None
-        job = job_of(context, identity.template, identity.seed, parent, data.path(file))
-        return train(job, identity.settings)
+        rows = data.path(file)
+        return run_training(context, identity.template, identity.settings, identity.seed, parent, rows)

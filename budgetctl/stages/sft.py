@@ -40,8 +40,7 @@ class SftStage:
         return {"base": self.base, "data": self.data}
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
-        from budgetctl.stages.training_job import job_of  # noqa: PLC0415
-        from budgetctl.training.run import train  # noqa: PLC0415
+        from budgetctl.stages.training_job import run_training  # noqa: PLC0415
 
         data = context.parents["data"]
         if DATA_FILE not in data.files:
@@ -50,5 +49,5 @@ class SftStage:
                 "`budgetctl data … --kind sft`."
             )
         identity = self.identity
-        job = job_of(context, identity.template, identity.seed, None, data.path(DATA_FILE))
-        return train(job, identity.settings)
+        file = data.path(DATA_FILE)
+        return run_training(context, identity.template, identity.settings, identity.seed, None, file)
