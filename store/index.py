@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from store.errors import IndexBusy, LeasedElsewhere, UsageError
+from store.errors import IndexBusy, LeasedElsewhere, NoSpace, UsageError
 from store.files import disk_errors
 from store.layout import Layout
 from store.lease import Lease, LeasePace, LeaseWatch
@@ -61,8 +61,22 @@ class Index:
         if not self._layout.writable():
             self._private = self._private or _copy_to_memory(self._path)
             return bring_up_to_date(self._private, self._layout)
-        with disk_errors(self._layout.root), self._locked(), self._open_for_writing() as connection:
-            return bring_up_to_date(connection, self._layout)
+        with disk_errors(self._layout.root), self._locked():
+            try:
+                return self._update()
+            except duckdb.Error as error:
+                text = str(error)
+                if "No space left" in text:
+                    raise NoSpace(
+                        f"no space left to bring the index of {self._layout.root} up to date"
+                    ) from error
+                if "lock" in text.lower() and isinstance(error, duckdb.IOException):
+                    raise IndexBusy(
+                        f"another program has {self._path} open: close it and try again"
+                    ) from error
+                _LOG.warning("rebuilding the index, because the old one cannot be used: %s", error)
+                self._delete()
+                return self._update()
 
     def rebuild(self) -> int:
         """Delete the index and read every record again; returns how many."""
@@ -100,33 +114,14 @@ class Index:
         with lease:
             yield
 
-    @contextmanager
-    def _open_for_writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        try:
-            connection = self._open_current()
-        except duckdb.IOException as error:
-            if "lock" in str(error).lower():
-                raise IndexBusy(f"another program has {self._path} open: close it and try again") from error
-            connection = self._start_anew(error)
-        except duckdb.Error as error:
-            connection = self._start_anew(error)
-        with connection:
-            yield connection
-
-    def _open_current(self) -> duckdb.DuckDBPyConnection:
-        connection = _connect(self._path, read_only=False)
-        if not connection.execute("FROM duckdb_tables() WHERE table_name = 'about'").fetchall():
-            _create_tables(connection)
-        version = connection.execute("SELECT version FROM about").fetchone()
-        if version != (INDEX_VERSION,):
-            connection.close()
-            raise duckdb.InvalidInputException(f"it has version {version}")
-        return connection
-
-    def _start_anew(self, error: Exception) -> duckdb.DuckDBPyConnection:
-        _LOG.warning("rebuilding the index, because the old one cannot be used: %s", error)
-        self._delete()
-        return self._open_current()
+    def _update(self) -> int:
+        with _connect(self._path, read_only=False) as connection:
+            if not connection.execute("FROM duckdb_tables() WHERE table_name = 'about'").fetchall():
+                _create_tables(connection)
+            version = connection.execute("SELECT version FROM about").fetchone()
+            if version != (INDEX_VERSION,):
+                raise duckdb.InvalidInputException(f"it has version {version}")
+            return bring_up_to_date(connection, self._layout)
 
     def _delete(self) -> None:
         for path in (self._path, self._path.with_name("index.duckdb.wal")):

@@ -129,7 +129,12 @@ class Lease:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             return False
-        self._write()
+        try:
+            self._write()
+        except OSError:  # a full disk: an unsigned lease would keep others out for nothing
+            self.path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            raise
         return True
 
     def _break(self, record: LeaseRecord) -> None:
