@@ -13,6 +13,7 @@ from budgetctl.cli import (
     eval,
     gen,
     init,
+    pairs,
     pft,
     plan,
     recommend,
@@ -89,6 +90,7 @@ app.command("status", rich_help_panel=STUDY)(status.status)
 app.command("worker", rich_help_panel=STUDY)(worker.worker)
 app.command("base", rich_help_panel=STAGE)(base.base)
 app.command("data", rich_help_panel=STAGE)(data.data)
+app.command("pairs", rich_help_panel=STAGE)(pairs.pairs)
 app.command("sft", rich_help_panel=STAGE)(sft.sft)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)

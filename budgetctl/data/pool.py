@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,14 +80,25 @@ def load_pool(
         counter: Counts tokens; rows that are too long for it are left out as well.
     """
     stored: Kind = "pref" if kind == "unpaired" else kind
-    sift = _Sift(stored, held_out, counter)
-    kept = (sift.usable(batch) for batch in source.batches(stored, split, located))
+    return pool_of(source.batches(stored, split, located), stored, held_out, folder, counter)
+
+
+def pool_of(
+    batches: Iterable[pa.RecordBatch],
+    kind: Kind,
+    held_out: frozenset[str] = frozenset(),
+    folder: Path | None = None,
+    counter: TokenCounter | None = None,
+) -> Pool:
+    """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
+    sift = _Sift(kind, held_out, counter)
+    kept = (sift.usable(batch) for batch in batches)
     if folder is None:
-        batches = [batch for batch in kept if batch.num_rows]
+        usable = [batch for batch in kept if batch.num_rows]
     else:
-        batches = _spilled(kept, folder / f"{stored}-{split}.arrow", schema_of(stored))
+        usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
     lengths = counter.lengths if counter else ()
-    return Pool(batches, sift.prompt_ids, sift.digests, lengths, dict(sift.left_out))
+    return Pool(usable, sift.prompt_ids, sift.digests, lengths, dict(sift.left_out))
 
 
 def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[str]:
@@ -119,7 +130,9 @@ class _Sift:
         if not too_long:
             return batch
         start = len(self.prompt_ids) - len(fits)
-        self.prompt_ids[start:] = [name for name, fit in zip(self.prompt_ids[start:], fits, strict=True) if fit]
+        self.prompt_ids[start:] = [
+            name for name, fit in zip(self.prompt_ids[start:], fits, strict=True) if fit
+        ]
         self.digests[start:] = [digest for digest, fit in zip(self.digests[start:], fits, strict=True) if fit]
         self.left_out[f"rows longer than {counter.most} tokens"] += too_long
         return batch.filter(pa.array(fits, pa.bool_()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -10,15 +11,30 @@ from pydantic import ValidationError
 from budgetctl.data.layouts import Split
 from budgetctl.data.supply import Supply, supply_of
 from budgetctl.errors import UsageError
-from budgetctl.stages.data import DataIdentity, DataStage
+from budgetctl.models.templates import Template
+from budgetctl.stages.data import DataIdentity, DataStage, TokenLimit
 from budgetctl.tasks import task_named
 
-__all__ = ["Supply", "eval_data", "preference_data", "sft_data", "supply_of"]
+__all__ = ["Lengths", "Supply", "eval_data", "preference_data", "sft_data", "supply_of"]
 
 
-def sft_data(supply: Supply, size: int, seed: int, system_prompt: str | None = None) -> DataStage:
+@dataclass(frozen=True)
+class Lengths:
+    """Count tokens, and leave out rows that are too long, as one model reads them."""
+
+    base: str
+    """Key of the base whose tokenizer counts."""
+    template: Template
+    most: int | None = None
+    """None only measures."""
+
+
+def sft_data(
+    supply: Supply, size: int, seed: int, system_prompt: str | None = None, lengths: Lengths | None = None
+) -> DataStage:
     """The SFT rows of a cell."""
-    return _stage(supply, system_prompt, source=supply.sft, kind="sft", split="train", size=size, seed=seed)
+    fields = {"source": supply.sft, "kind": "sft", "split": "train", "size": size, "seed": seed}
+    return _stage(supply, system_prompt, lengths, fields)
 
 
 def preference_data(
@@ -30,6 +46,7 @@ def preference_data(
     overlap: Literal["shared", "disjoint"] = "disjoint",
     n_sft: int = 0,
     system_prompt: str | None = None,
+    lengths: Lengths | None = None,
 ) -> DataStage:
     """The preference rows of a cell.
 
@@ -41,30 +58,37 @@ def preference_data(
         overlap: `disjoint` takes pairs from the back of the ranking and checks them against the SFT rows.
         n_sft: How many SFT rows the cell has.
         system_prompt: Instead of the task's own.
+        lengths: The same as the cell's SFT rows have.
     """
-    apart: dict[str, Any] = {}
+    fields = {"source": supply.pref, "kind": kind, "split": "train", "size": size, "seed": seed}
     if overlap == "disjoint":
         side = {"source": supply.sft, "size": n_sft} if n_sft else None
-        apart = {"end": "back", "apart_from": side}
-    return _stage(
-        supply, system_prompt, source=supply.pref, kind=kind, split="train", size=size, seed=seed, **apart
-    )
+        fields = {**fields, "end": "back", "apart_from": side}
+    return _stage(supply, system_prompt, lengths, fields)
 
 
-def eval_data(supply: Supply, split: Split, size: int | None, system_prompt: str | None = None) -> DataStage:
+def eval_data(
+    supply: Supply, split: Split, size: int | None, system_prompt: str | None = None, seed: int = 0
+) -> DataStage:
     """Evaluation prompts: the same for all cells and seeds of a study. `train` gives prompts to sample from."""
-    return _stage(supply, system_prompt, source=supply.eval, kind="eval", split=split, size=size)
+    fields = {"source": supply.eval, "kind": "eval", "split": split, "size": size, "seed": seed}
+    return _stage(supply, system_prompt, None, fields)
 
 
-def _stage(supply: Supply, system_prompt: str | None, **fields: Any) -> DataStage:
-    system = task_named(supply.task).system_prompt if system_prompt is None else system_prompt
+def _stage(
+    supply: Supply, system_prompt: str | None, lengths: Lengths | None, fields: Mapping[str, Any]
+) -> DataStage:
+    given = {"task": supply.task, "answers": supply.answers, **fields}
+    given["system_prompt"] = task_named(supply.task).system_prompt if system_prompt is None else system_prompt
+    if fields["split"] == "train":
+        given["held_out"] = supply.eval
+    if lengths is not None:
+        given["tokens"] = TokenLimit(template=lengths.template, most=lengths.most)
     try:
-        if fields["split"] == "train":
-            fields = {**fields, "held_out": supply.eval}
-        identity = DataIdentity(task=supply.task, system_prompt=system, answers=supply.answers, **fields)
+        identity = DataIdentity(**given)
     except ValidationError as error:
         raise UsageError("; ".join(f"data: {_sentence(problem)}" for problem in error.errors())) from error
-    return DataStage(identity)
+    return DataStage(identity, None if lengths is None else lengths.base)
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from budgetctl.stages.base import BaseIdentity, BaseStage
-from budgetctl.stages.gen import GenIdentity, GenStage
-from budgetctl.stages.pft import PftIdentity, PftStage
-from budgetctl.stages.sft import SftIdentity, SftStage
-
 from budgetctl.errors import UsageError
+from budgetctl.stages.base import BaseIdentity, BaseStage
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.stages.eval import EvalIdentity, EvalStage
+from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.pairs import PairsIdentity, PairsStage
+from budgetctl.stages.pft import PftIdentity, PftStage
+from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Stage
 from store import Payload
 
 STAGES: Mapping[str, tuple[type[Any], type[Any]]] = {
     "base": (BaseStage, BaseIdentity),
     "data": (DataStage, DataIdentity),
+    "pairs": (PairsStage, PairsIdentity),
     "sft": (SftStage, SftIdentity),
     "pft": (PftStage, PftIdentity),
     "gen": (GenStage, GenIdentity),
