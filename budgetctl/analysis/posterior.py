@@ -70,7 +70,7 @@ class Prior:
     constant_sd: float = 0.3
     noise_sd: float = 0.015
     noise_df: float = 6.0
-    misfit_sd: float = 0.025
+    misfit_sd: float = 0.02
     misfit_df: float = 10.0
     length: float = 1.5
 

@@ -57,10 +57,11 @@ class Recommendation:
     method: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The documented JSON object."""
+        """The documented JSON object; with `method` where the results know one."""
         return {
             "base": self.base,
             "task": self.task,
+            **({"method": self.method} if self.method else {}),
             "budget": int(self.budget) if float(self.budget).is_integer() else self.budget,
             "sft_ratio": self.sft_ratio,
             "expected": _rounded(self.expected),
