@@ -60,7 +60,13 @@ def preference_data(
         system_prompt: Instead of the task's own.
         lengths: The same as the cell's SFT rows have.
     """
-    fields = {"source": supply.pref, "kind": kind, "split": "train", "size": size, "seed": seed}
+    fields: dict[str, Any] = {
+        "source": supply.pref,
+        "kind": kind,
+        "split": "train",
+        "size": size,
+        "seed": seed,
+    }
     if overlap == "disjoint":
         side = {"source": supply.sft, "size": n_sft} if n_sft else None
         fields = {**fields, "end": "back", "apart_from": side}
