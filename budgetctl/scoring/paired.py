@@ -1,0 +1,120 @@
+"""Two checkpoints on the same prompts: is the difference more than noise?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, resampled_ratios
+from budgetctl.scoring.intervals import Interval
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test.
+
+    Attributes:
+        only_first: Prompts that only the first checkpoint has right.
+        only_second: Prompts that only the second has right.
+        p_value: Two-sided.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean difference, second minus first, over prompts.
+
+    Attributes:
+        first: Mean score of the first checkpoint.
+        second: Mean score of the second.
+        difference: `second` − `first`.
+        interval: Percentile bootstrap over prompts.
+        prompts: How many prompts.
+    """
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+    prompts: int
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return 0.0 not in self.interval
+
+
+def mcnemar_exact(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Exact two-sided McNemar test on flags of 0 and 1.
+
+    Under the null hypothesis each of the n prompts where the two disagree favours either with probability ½, so
+    the p-value is that of a fair coin: min(1, 2·P(X ≤ min(b, c))), X ~ Binomial(n, ½) (McNemar 1947,
+    Psychometrika 12; the exact form is Edwards 1948). With no disagreement it is 1.
+
+    Raises:
+        ValueError: the two are not of the same length, are empty, or hold something other than 0 and 1.
+    """
+    left, right = _pair(first, second)
+    if not (np.isin(left, (0.0, 1.0)).all() and np.isin(right, (0.0, 1.0)).all()):
+        raise ValueError("McNemar's test needs flags of 0 and 1; use paired_bootstrap for other scores")
+    only_first = int(((left == 1.0) & (right == 0.0)).sum())
+    only_second = int(((left == 0.0) & (right == 1.0)).sum())
+    disagreeing = only_first + only_second
+    lower = min(only_first, only_second)
+    tail = ways = 1
+    for wins in range(lower):
+        ways = ways * (disagreeing - wins) // (wins + 1)
+        tail += ways
+    # Whole numbers throughout: 2^n overflows a float beyond n = 1023.
+    p_value = 1.0 if 2 * tail >= 1 << disagreeing else 2 * tail / (1 << disagreeing)
+    return McNemar(only_first, only_second, p_value)
+
+
+def paired_bootstrap(
+    first: ArrayLike,
+    second: ArrayLike,
+    level: float = 0.95,
+    resamples: int = DEFAULT_RESAMPLES,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile interval of the mean difference, drawing prompts with both their scores.
+
+    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13. With several answers a
+    prompt, give each prompt's mean.
+
+    Args:
+        first: One score per prompt.
+        second: One score per prompt, the prompts in the same order.
+        level: Confidence level.
+        resamples: How many resamples.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: the two are not of the same length, are empty or hold scores that are not finite.
+    """
+    left, right = _pair(first, second)
+    differences = right - left
+    replicates = resampled_ratios(differences, np.ones_like(differences), resamples, seed)
+    return PairedDifference(
+        first=float(left.mean()),
+        second=float(right.mean()),
+        difference=float(differences.mean()),
+        interval=percentile_interval(replicates, level),
+        prompts=differences.size,
+    )
+
+
+def _pair(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if left.ndim != 1 or left.shape != right.shape or left.size == 0:
+        raise ValueError(
+            "a paired comparison needs one score per prompt from both, on the same prompts; "
+            f"got shapes {left.shape} and {right.shape}"
+        )
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise ValueError("a score is not finite (NaN or infinite); drop or repair that prompt first")
+    return left, right
