@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from budgetctl.analysis.lineage import LineageNode
 from budgetctl.analysis.recommend import Recommendation
 from budgetctl.analysis.table import SweepTable, TableCell
 from budgetctl.analysis.uncertainty import Estimate
@@ -13,23 +14,6 @@ from budgetctl.analysis.words import AXIS_TITLES, legend, number, share_text, st
 
 _KEY_LENGTH = 16
 _DIGITS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LineageNode:
-    """One stage behind a result.
-
-    Attributes:
-        key: its full key.
-        stage: its kind, e.g. `sft`.
-        parents: role → key.
-        metrics: a few numbers worth showing.
-    """
-
-    key: str
-    stage: str
-    parents: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

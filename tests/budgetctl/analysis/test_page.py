@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgetctl.analysis.cells import CellResult, CellStatus
+from budgetctl.analysis.lineage import LineageNode
 from budgetctl.analysis.page.build import render_page, script_json, write_page
-from budgetctl.analysis.page.content import LineageNode, PageContent, answer_lines
+from budgetctl.analysis.page.content import PageContent, answer_lines
 from budgetctl.analysis.recommend import recommend
 from budgetctl.analysis.table import build_tables
 
