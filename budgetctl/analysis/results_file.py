@@ -42,7 +42,7 @@ class Observation:
 def read_results(path: Path) -> list[Observation]:
     """Reads a CSV with the columns `base,task,budget,sft_ratio,score` and maybe `n` and `seed`.
 
-    Other columns are ignored. A budget of 0 is the untrained base model.
+    Other columns are ignored. A budget of 0 is the untrained base model; its `sft_ratio` may be empty.
 
     Raises:
         UsageError: the file is missing, empty, lacks columns, or a value is out of range; the message
@@ -121,7 +121,8 @@ def _observation(row: Mapping[str | None, str | None], where: str) -> Observatio
     if not base or not task:
         raise UsageError(f"{where}: base and task must not be empty")
     budget = _number(row, "budget", where)
-    share = _number(row, "sft_ratio", where)
+    untrained = budget == 0 and not (row["sft_ratio"] or "").strip()
+    share = 0.0 if untrained else _number(row, "sft_ratio", where)
     if budget < 0:
         raise UsageError(f"{where}: budget is {budget:g}; it must not be negative (0 is the untrained model)")
     if not 0 <= share <= 1:

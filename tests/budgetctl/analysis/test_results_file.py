@@ -25,7 +25,7 @@ def test_results_are_read_with_their_optional_columns(tmp_path: Path) -> None:
 
 
 def test_columns_may_come_in_any_order_and_n_may_be_empty(tmp_path: Path) -> None:
-    (one,) = read_results(write(tmp_path, "score,task,base,sft_ratio,n,budget\n0.1,t,b,1.0,,0\n"))
+    (one,) = read_results(write(tmp_path, "score,task,base,sft_ratio,n,budget\n0.1,t,b,,,0\n"))
     assert (one.budget, one.n_sft, one.n_pft, one.n_items) == (0, 0, 0, None)
 
 
