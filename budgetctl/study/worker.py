@@ -124,9 +124,9 @@ class Worker:
             NoSpace: The disk is full, so that every other stage would fail too.
             BudgetctlError: What remains can never fit into a job of this length.
         """
-        result, wait_s = self._result, WAIT_FIRST_S
+        result, wait_s, tried = self._result, WAIT_FIRST_S, _Try.WORKED
         while not self._should_stop():
-            tried = self._take_one() if self._look() else _Try.TAKEN
+            tried = self._take_one() if self._look(tried is _Try.WORKED) else _Try.TAKEN
             if tried is _Try.TAKEN:
                 tried = self._take_over_one()
             result.failed = dict(self._board.lost)
@@ -145,10 +145,10 @@ class Worker:
         result.interrupted = True
         return result
 
-    def _look(self) -> bool:
-        """Look at the leases if one came or went since the last look, or that look is long ago."""
+    def _look(self, after_work: bool) -> bool:
+        """Look at the leases after own work, if one came or went since the last look, or if that is long ago."""
         version, now = self._shared.version(), self._clock.monotonic()
-        if version == self._looked_at[0] and now - self._looked_at[1] < LOOK_ANYWAY_S:
+        if not after_work and version == self._looked_at[0] and now - self._looked_at[1] < LOOK_ANYWAY_S:
             return False
         self._looked_at = (version, now)
         self._board.refresh()
