@@ -24,6 +24,8 @@ EMPTY = "rows with an empty text"
 EQUAL = "pairs whose answers are equal"
 HELD_OUT = "rows with a prompt of dev or test"
 REPEATED = "repeated rows"
+_SIDE = ("\x1d", "")
+"""Stands after the prompt and after each answer in a row's digest, so that turns cannot move between them."""
 
 
 @dataclass(frozen=True)
@@ -168,16 +170,15 @@ class _Sift:
                 yield prompt, [[("reference", reference)]]
 
     def _judge(self, prompt: Conversation, answers: list[Conversation]) -> str | None:
-        if not prompt or any(not _complete(turns) for turns in (prompt, *answers)):
+        if not _complete(prompt) or not all(map(_complete, answers)):
             return EMPTY
         if len(answers) == 2 and answers[0] == answers[1]:
             return EQUAL
-        name = conversation_id(_texts(prompt))
+        name = conversation_id(prompt)  # type: ignore[arg-type]  # complete: no role and no text is missing
         if name in self._held_out:
             return HELD_OUT
-        whole = "\x1d".join(
-            "\x1e".join(f"{role}\x1f{text}" for role, text in turns) for turns in (prompt, *answers)
-        )
+        parts = [f"{role}\x1f{text}" for turns in (prompt, *answers) for role, text in (*turns, _SIDE)]
+        whole = "\x1e".join(parts)
         digest = blake3(whole.encode("utf-8", "surrogatepass")).digest(length=16)
         if digest in self._seen:
             return REPEATED
@@ -188,7 +189,11 @@ class _Sift:
 
 
 def _complete(turns: Conversation) -> bool:
-    return bool(turns) and all(role and text and not text.isspace() for role, text in turns)
+    """Whether there are turns, and every one has a role and a text that is not blank."""
+    for role, text in turns:
+        if not role or not text or text.isspace():
+            return False
+    return bool(turns)
 
 
 def _texts(turns: Conversation) -> Iterator[tuple[str, str]]:

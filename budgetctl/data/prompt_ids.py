@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
 from blake3 import blake3
 
-_BLANKS = re.compile(r"\s+")
 _ID_BYTES = 12
 
 
@@ -16,7 +14,7 @@ def normalised(text: str) -> str:
     """Unify Unicode compatibility forms (NFKC), letter case and blanks."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return _BLANKS.sub(" ", text).strip().casefold()
+    return " ".join(text.split()).casefold()
 
 
 def prompt_id(turns: Iterable[Mapping[str, str]]) -> str:
@@ -30,5 +28,5 @@ def prompt_id(turns: Iterable[Mapping[str, str]]) -> str:
 
 def conversation_id(turns: Iterable[tuple[str, str]]) -> str:
     """As `prompt_id`, of (role, content) pairs."""
-    text = "\x1e".join(f"{role}\x1f{normalised(content)}" for role, content in turns if role != "system")
+    text = "\x1e".join([f"{role}\x1f{normalised(content)}" for role, content in turns if role != "system"])
     return blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=_ID_BYTES)

@@ -6,14 +6,18 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from budgetctl.data.files import read_jsonl
 from budgetctl.errors import UsageError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Format = Literal["jsonl", "json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LONGEST_CELL = 64 * 2**20
+ROWS_AT_ONCE = 8192
 
 Record = tuple[str, dict[str, Any]]
 """Where it stands (file and line or row, for messages), and column → value."""
@@ -81,15 +85,24 @@ def _csv(path: Path) -> Iterator[Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
+    number = 0
+    for batch in parquet_batches(path):
+        for record in batch.to_pylist():
+            number += 1
+            yield f"{path}, row {number}", record
+
+
+def parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield a Parquet file's rows in batches.
+
+    Raises:
+        UsageError: It is not a Parquet file, or not a whole one.
+    """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
         with pq.ParquetFile(path) as content:
-            number = 0
-            for batch in content.iter_batches():
-                for record in batch.to_pylist():
-                    number += 1
-                    yield f"{path}, row {number}", record
+            yield from content.iter_batches(batch_size=ROWS_AT_ONCE)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error

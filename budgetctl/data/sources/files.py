@@ -13,7 +13,7 @@ from budgetctl.data.dice import Dice
 from budgetctl.data.files import content_hash, located_file
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.prompt_ids import prompt_id
-from budgetctl.data.records import Format, format_of, read_records
+from budgetctl.data.records import Format, format_of, parquet_batches, read_records
 from budgetctl.data.sources.source import in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
@@ -35,9 +35,14 @@ class SetAside(Frozen):
     dev: float = Field(default=0.0, ge=0, le=0.5)
     test: float = Field(default=0.0, ge=0, le=0.5)
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is set aside."""
+        return bool(self.dev or self.test)
+
     def rows_of(self, split: Split, rows: Iterator[Row]) -> Iterator[Row]:
         """The rows of a file of training rows that belong to a split."""
-        if self.dev or self.test:
+        if self.any:
             return (row for row in rows if self.split_of(row) == split)
         return rows if split == "train" else iter(())
 
@@ -87,7 +92,14 @@ class LocalFiles(Frozen):
         return False
 
     def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
-        return in_batches(self.rows(kind, split, located), kind)
+        own: tuple[LocalFile, ...] = getattr(self, split)
+        whole = bool(own) and not (split == "train" and self.set_aside.any)
+        if not whole or (kind == "eval" and self.columns.reference is None):
+            yield from in_batches(self.rows(kind, split, located), kind)
+            return
+        for file in own:
+            path = located_file(f"a {file.format} file of rows", file.content, located)
+            yield from mapped_batches(path, file.format, self.columns, kind)
 
     def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
         """Yield the rows of one split."""
@@ -104,6 +116,25 @@ def mapped_rows(path: Path, form: Format, columns: Columns, kind: Kind) -> Itera
     """The rows of one file, in the layout of `kind`."""
     for where, record in read_records(path, form):
         yield from columns.rows(record, kind, where)
+
+
+def mapped_batches(path: Path, form: Format, columns: Columns, kind: Kind) -> Iterator[pa.RecordBatch]:
+    """As `mapped_rows`, in batches; texts of a Parquet file never become Python objects."""
+    if form != "parquet":
+        yield from in_batches(mapped_rows(path, form, columns, kind), kind)
+        return
+    from budgetctl.data.plain_columns import plain_rows  # noqa: PLC0415
+
+    number = 0
+    for batch in parquet_batches(path):
+        plain = plain_rows(columns, batch, kind)
+        if plain is not None:
+            yield plain
+        else:
+            records = enumerate(batch.to_pylist(), start=number + 1)
+            rows = (row for at, record in records for row in columns.rows(record, kind, f"{path}, row {at}"))
+            yield from in_batches(rows, kind)
+        number += batch.num_rows
 
 
 def files_below(folder: Path, stem: str) -> list[Path]:

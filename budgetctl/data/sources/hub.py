@@ -11,7 +11,7 @@ from pydantic import Field
 from budgetctl.data.columns import Columns, Row
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.records import format_of
-from budgetctl.data.sources.files import SetAside, files_below, mapped_rows
+from budgetctl.data.sources.files import SetAside, files_below, mapped_batches, mapped_rows
 from budgetctl.data.sources.source import in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
@@ -50,7 +50,16 @@ class HubDataset(Frozen):
         return False
 
     def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
-        return in_batches(self.rows(kind, split, located), kind)
+        own = self.splits.get(split)
+        if (
+            own is None
+            or (split == "train" and self.set_aside.any)
+            or (kind == "eval" and self.columns.reference is None)
+        ):
+            yield from in_batches(self.rows(kind, split, located), kind)
+            return
+        for path in self._files(own, located):
+            yield from mapped_batches(path, format_of(path), self.columns, kind)
 
     def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
         """Yield the rows of one split."""
