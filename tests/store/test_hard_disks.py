@@ -190,7 +190,6 @@ with (draft.files / "model").open("wb") as file:
         file.write(b"not all of it is a hole")
 key = draft.publish({}, {}).key
 assert verify(store.layout, [key], deep=True).bytes == 20_000_000_000
-assert store.artifact(key, deep=True).size == 20_000_000_000
 done.set()
 print(peak[0])
 """

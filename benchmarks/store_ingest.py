@@ -1,0 +1,106 @@
+"""Ingest of one 2 GB file and of 2,000 × 256 KiB, against plain BLAKE3 and `dvc add`, whole processes in turn.
+
+python benchmarks/store_ingest.py --dvc PATH/bin/dvc --work FOLDER [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from store_measure import in_turn, machine, seconds_of, table
+
+INGEST = """
+import sys
+from pathlib import Path
+from store import Payload, Store
+source = Path(sys.argv[2])
+draft = Store.open(sys.argv[1], create=True).draft(Payload("base", 1, {}))
+for path in sorted(source.iterdir()) if source.is_dir() else [source]:
+    draft.link(path, path.name)
+draft.publish({}, {})
+"""
+
+HASH = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from blake3 import blake3
+source = sys.argv[1]
+def small(path):
+    return blake3().update_mmap(path).hexdigest()
+if os.path.isdir(source):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(small, [entry.path for entry in os.scandir(source)]))
+else:
+    blake3(max_threads=blake3.AUTO).update_mmap(source).hexdigest()
+"""
+
+
+def make_sources(work: Path) -> None:
+    """Random bytes on disk, in the page cache and synced."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "big").exists():
+        with (work / "big").open("wb") as file:
+            for _ in range(200):
+                file.write(os.urandom(10_000_000))
+    if not (work / "many").exists():
+        (work / "many").mkdir()
+        for number in range(2000):
+            (work / "many" / f"{number:04d}").write_bytes(os.urandom(256 * 1024))
+    os.sync()
+
+
+def measure_ours(work: Path, name: str) -> float:
+    store = work / "store"
+    seconds = seconds_of([sys.executable, "-c", INGEST, str(store), str(work / name)], work)
+    shutil.rmtree(store)
+    os.sync()
+    return seconds
+
+
+def measure_dvc(dvc: str, work: Path, name: str, link: str) -> float:
+    project = work / "project"
+    project.mkdir()
+
+    def configure(*arguments: str) -> None:
+        subprocess.run([dvc, *arguments], cwd=project, check=True, stdout=subprocess.DEVNULL)
+
+    configure("init", "-q", "--no-scm")
+    configure("config", "core.site_cache_dir", str(project / "site"))
+    configure("config", "core.check_update", "false")
+    if link:
+        configure("config", "cache.type", link)
+    subprocess.run(["cp", "-rl", str(work / name), str(project / name)], check=True)
+    os.sync()
+    seconds = seconds_of([dvc, "add", "-q", name], project)
+    shutil.rmtree(project)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dvc", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    work = options.work.absolute()
+    make_sources(work)
+    print(machine())
+    for name, what in (("big", "one file of 2 GB"), ("many", "2,000 files of 256 KiB")):
+        contenders = {
+            "plain BLAKE3": lambda name=name: seconds_of(
+                [sys.executable, "-c", HASH, str(work / name)], work
+            ),
+            "store ingest": lambda name=name: measure_ours(work, name),
+            "dvc add, hard links": lambda name=name: measure_dvc(options.dvc, work, name, "hardlink"),
+            "dvc add, default": lambda name=name: measure_dvc(options.dvc, work, name, ""),
+        }
+        print(f"\n{what}\n\n{table(in_turn(contenders, options.rounds), 'store ingest')}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
