@@ -17,6 +17,7 @@ from store import Store
 
 if TYPE_CHECKING:
     from budgetctl.data.pool import Pool
+    from budgetctl.data.prepare import Order
 
 MOST_SHOWN = 12
 
@@ -35,14 +36,19 @@ def require_rows(plan: Plan, store: Store) -> None:
     if not missing:
         return
     counter = _RowCounter({digest: Path(path) for digest, path in plan.sources.items()})
+    wanted = {
+        key for cell in plan.cells for role, key in cell.stages.items() if role in ("sft-data", "pft-data")
+    }
+    reasons = {
+        key: counter.shortage(DataIdentity.model_validate(plan.stages[key].identity))
+        for key in wanted & missing
+    }
     problems = []
     for cell in plan.cells:
         for role in ("sft-data", "pft-data"):
-            key = cell.stages.get(role)
-            if key in missing:
-                reason = counter.shortage(DataIdentity.model_validate(plan.stages[key].identity))
-                if reason:
-                    problems.append(f"{cell.name} cannot be had: {reason}")
+            reason = reasons.get(cell.stages.get(role, ""))
+            if reason:
+                problems.append(f"{cell.name} cannot be had: {reason}")
     if problems:
         listed, more = problems[:MOST_SHOWN], len(problems) - MOST_SHOWN
         listed += [f"… and {more} more cells"] if more > 0 else []
@@ -55,29 +61,39 @@ class _RowCounter:
     def __init__(self, located: Mapping[str, Path]) -> None:
         self._located = located
         self._pools: dict[str, Pool] = {}
+        self._rankings: dict[tuple[str, Order], list[int]] = {}
 
     def shortage(self, wanted: DataIdentity) -> str:
         """Why the rows cannot be had, or an empty text; a hub dataset that is not here yet is not asked."""
-        from budgetctl.data.prepare import Order, cut, require_apart  # noqa: PLC0415
+        from budgetctl.data.prepare import Order, require_apart  # noqa: PLC0415
 
         side = wanted.apart_from
         if not self._here(wanted.source) or (side is not None and not self._here(side.source)):
             return ""
         order = Order(wanted.seed, wanted.end, wanted.answers)
         try:
-            pool = self._pool(wanted.source, wanted.kind, wanted.held_out)
-            taken = cut(pool, wanted.kind, wanted.size, order, wanted.source.source)
+            taken = self._prompts(wanted.source, wanted.kind, wanted.held_out, wanted.size, order)
             if side is not None:
-                sft = self._pool(side.source, "sft", wanted.held_out)
-                others = cut(sft, "sft", side.size, replace(order, end="front"), side.source.source)
+                front = replace(order, end="front")
                 require_apart(
-                    [pool.prompt_ids[row] for row in taken],
-                    [sft.prompt_ids[row] for row in others],
-                    side.size,
+                    taken, self._prompts(side.source, "sft", wanted.held_out, side.size, front), side.size
                 )
         except ShortageError as error:
             return str(error)
         return ""
+
+    def _prompts(
+        self, source: AnySource, kind: Kind, held_out: AnySource | None, size: int | None, order: Order
+    ) -> list[str]:
+        """Prompts of the first rows of a ranking, which is made once for all sizes."""
+        from budgetctl.data.prepare import cut  # noqa: PLC0415
+
+        pool = self._pool(source, kind, held_out)
+        name = (f"{kind} {source.model_dump_json()} {held_out}", order)
+        if name not in self._rankings or (size is not None and size > len(pool)):
+            cut(pool, kind, size, order, source.source)  # says what is missing
+            self._rankings[name] = cut(pool, kind, None, order, source.source)
+        return [pool.prompt_ids[row] for row in self._rankings[name][:size]]
 
     def _here(self, source: AnySource) -> bool:
         return not isinstance(source, HubDataset) or source.name in self._located
