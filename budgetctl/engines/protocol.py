@@ -100,6 +100,24 @@ class AdapterFolder:
     path: Path
 
 
+def check_lengths(prompts: Sequence[Prompt], context: int) -> None:
+    """Refuse prompts that leave no room for an answer.
+
+    Args:
+        prompts: What is asked.
+        context: Most tokens the model reads, answer included.
+
+    Raises:
+        UsageError: One is too long; names it.
+    """
+    for prompt in prompts:
+        if len(prompt.ids) >= context:
+            raise UsageError(
+                f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} leaves "
+                "no room for an answer. Leave it out with a length filter of `data`."
+            )
+
+
 class Engine(Protocol):
     """A base model in memory that answers under one adapter after the other."""
 

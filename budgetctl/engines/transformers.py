@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt
+from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths
 from budgetctl.engines.sampling import next_tokens, row_uniforms
-from budgetctl.errors import BudgetctlError, UsageError
+from budgetctl.errors import BudgetctlError
 from budgetctl.models.adapters import Adapter, check_fits
 from budgetctl.models.loading import choose_device, load_base
 from budgetctl.models.registry import Precision
@@ -65,9 +65,9 @@ class TransformersEngine:
             UsageError: A prompt leaves no room for an answer, or the adapter belongs to another base.
             BudgetctlError: The adapter changes nothing, or a single prompt does not fit into memory.
         """
-        self._check_lengths(prompts)
-        self._use(adapter)
         context = self._loaded.context_length
+        check_lengths(prompts, context)
+        self._use(adapter)
         draws = decoding.max_new_tokens if decoding.temperature else 0
         rows = [
             _Row(
@@ -161,15 +161,6 @@ class TransformersEngine:
         with torch.inference_mode():
             logits: Tensor = self._model(input_ids=ids, use_cache=False).logits
         return logits
-
-    def _check_lengths(self, prompts: Sequence[Prompt]) -> None:
-        context = self._loaded.context_length
-        for prompt in prompts:
-            if len(prompt.ids) >= context:
-                raise UsageError(
-                    f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} "
-                    "leaves no room for an answer. Leave it out with a length filter of `data`."
-                )
 
     def _fitting(self, rows: Sequence[_Row], decoding: Decoding) -> int:
         """Most rows whose key-value cache fits, from the model's shape and the memory there is."""

@@ -26,7 +26,7 @@ class GenIdentity(Frozen):
 
     template: Template
     decoding: Decoding = Decoding()
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     """In the key, because two engines round differently and greedy answers can part at a tie."""
     precision: Precision = "float32"
 
@@ -125,6 +125,7 @@ class GenStage:
 
         from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
         from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
+        from budgetctl.engines.vllm import VllmEngine  # noqa: PLC0415
 
         execution, precision = context.execution, self.identity.precision
         if execution.threads:
@@ -132,6 +133,13 @@ class GenStage:
         checkpoint = context.parents.get("checkpoint")
         full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
         model = checkpoint if checkpoint is not None and full else context.parents["base"]
+        if self.identity.engine == "vllm":
+            return kept_engine(
+                context.keep,
+                VllmEngine,
+                f"vllm:{model.key}:{precision}:{execution.device}",
+                lambda: VllmEngine(model.path(), execution.device, precision, execution.threads),
+            )
         return kept_engine(
             context.keep,
             TransformersEngine,

@@ -1,7 +1,7 @@
 """What a training is, as far as its result depends on it.
 
 Defaults are for small and middling models today; `recipes/paper.yaml` names the study's own values instead.
-Reasons stand beside each value; docs/decisions/0401 tells the longer ones.
+Reasons stand beside each value; docs/decisions/0405 sets them side by side.
 """
 
 from __future__ import annotations

@@ -1,0 +1,108 @@
+"""The process that holds vLLM. Run as a file: it imports vLLM and the standard library, nothing of this package.
+
+Requests come as JSON lines on stdin, replies go as JSON lines to the file descriptor named on the command line;
+stdout and stderr are vLLM's to write to and end in a log. The process leaves, with its whole group, when stdin
+closes, which the kernel does for a parent that dies in any way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from queue import Queue
+from typing import IO, Any
+
+SEND_EVERY = 32
+
+
+def main() -> None:
+    """Serve requests until told to close."""
+    options = json.loads(sys.argv[1])
+    replies = os.fdopen(int(sys.argv[2]), "w", encoding="utf-8")
+    requests: Queue[dict[str, Any]] = Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    from vllm import LLM  # noqa: PLC0415  (the parent's death must be noticed during these seconds, too)
+
+    model = LLM(**options)
+    _reply(replies, {"ready": True})
+    while True:
+        request = requests.get()
+        if request["do"] == "close":
+            os._exit(0)
+        try:
+            {"generate": _generate, "logprobs": _logprobs}[request["do"]](model, request, replies)
+        except (ValueError, TypeError) as error:
+            _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _read(requests: Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _reply(replies: IO[str], content: dict[str, Any]) -> None:
+    replies.write(json.dumps(content) + "\n")
+    replies.flush()
+
+
+def _lora(request: dict[str, Any]) -> Any:
+    from vllm.lora.request import LoRARequest  # noqa: PLC0415
+
+    adapter = request["adapter"]
+    return LoRARequest(adapter["key"], adapter["number"], adapter["path"]) if adapter else None
+
+
+def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
+    """Answer every prompt; finished answers are sent as they come, in no order."""
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.inputs import TokensPrompt  # noqa: PLC0415
+
+    engine, lora = model.llm_engine, _lora(request)
+    for place, prompt in enumerate(request["prompts"]):
+        sampling = SamplingParams(
+            temperature=request["temperature"], top_p=request["top_p"], top_k=request["top_k"] or -1,
+            max_tokens=prompt["limit"], seed=prompt["seed"], logprobs=0, detokenize=False,
+            stop_token_ids=request["stop_ids"], ignore_eos=True,
+        )  # fmt: skip
+        engine.add_request(
+            str(place), TokensPrompt(prompt_token_ids=prompt["ids"]), sampling, lora_request=lora
+        )
+    finished: list[dict[str, Any]] = []
+    while engine.has_unfinished_requests():
+        for output in engine.step():
+            if not output.finished:
+                continue
+            answer = output.outputs[0]
+            scores = zip(answer.token_ids, answer.logprobs, strict=True)
+            finished.append({
+                "place": int(output.request_id), "ids": list(answer.token_ids), "reason": answer.finish_reason,
+                "logprob": sum(found[token].logprob for token, found in scores),
+            })  # fmt: skip
+        if len(finished) >= SEND_EVERY:
+            _reply(replies, {"answers": finished})
+            finished = []
+    _reply(replies, {"answers": finished, "done": True})
+
+
+def _logprobs(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.inputs import TokensPrompt  # noqa: PLC0415
+
+    sampling = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False)
+    scores = []
+    for text in request[
+        "texts"
+    ]:  # one by one: vLLM 0.32 on the CPU mixes up rows of several texts under LoRA
+        prompt = TokensPrompt(prompt_token_ids=text["ids"])
+        (output,) = model.generate([prompt], sampling, lora_request=_lora(request), use_tqdm=False)
+        places = range(text["first"], len(text["ids"]))
+        scores.append([output.prompt_logprobs[place][text["ids"][place]].logprob for place in places])
+    _reply(replies, {"scores": scores, "done": True})
+
+
+if __name__ == "__main__":
+    main()
