@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from budgetctl.tasks.final_number import final_number, same_number
-
 _CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 
 
@@ -16,7 +14,7 @@ def without_calculator_marks(answer: str) -> str:
 
 
 class Gsm8kTask:
-    """Scores the number on the last line, after `####`."""
+    """Scores the final number, read strictly and flexibly."""
 
     name = "gsm8k"
     system_prompt = (
@@ -25,10 +23,17 @@ class Gsm8kTask:
     )
     max_new_tokens = 512
     primary_metric = "strict"
-    scorer_version = 1
+    scorer_version = 1  # `GSM8K_SCORER_VERSION`, without loading numpy to know it; a test compares them
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
-        """`strict`: the last line is `#### n` with the right n, in an answer that was not cut off."""
-        found = None if truncated else final_number(text)
-        correct = found is not None and same_number(found, reference)
-        return {"strict": float(correct), "answered": float(found is not None)}
+        """`strict`: the number after `####`; `flexible`: the last number, as in the two common readings.
+
+        Args:
+            text: The answer; one that was cut off is scored as it stands.
+            reference: The number, or a gold solution that ends with it.
+            truncated: Reported by the stage, not judged here.
+        """
+        from budgetctl.scoring.gsm8k import read_answer, read_reference  # noqa: PLC0415
+
+        reading, right = read_answer(text), read_reference(reference)
+        return {"strict": float(reading.strict == right), "flexible": float(reading.flexible == right)}

@@ -50,7 +50,7 @@ def test_gold_answers_carry_no_marks_and_score_full(shared_data):
     for row in source.rows("sft", "train", located):
         question, answer = (turn["content"] for turn in row["messages"])
         assert "<<" not in answer
-        assert task.score(answer, references[question], False) == {"strict": 1, "answered": 1}
+        assert task.score(answer, references[question], False) == {"strict": 1, "flexible": 1}
 
 
 def test_dev_and_test_questions_never_train(shared_data):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgetctl.data.dice import Dice
 from budgetctl.data.sources import ArithSource
 from budgetctl.tasks import task_named
-from budgetctl.data.dice import Dice
 from budgetctl.tasks.arith import Problem, every_core, problems
 
 worlds = st.integers(0, 50)

@@ -1,0 +1,82 @@
+"""Every task by its name, light to import and ready to score."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from budgetctl.errors import UsageError
+from budgetctl.scoring.gsm8k import GSM8K_SCORER_VERSION
+from budgetctl.tasks import TASK_NAMES, task_named
+
+IFEVAL_REFERENCE = json.dumps(
+    {
+        "key": 1,
+        "prompt": "Say hello without commas, in at least two words.",
+        "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+        "kwargs": [{}, {"relation": "at least", "num_words": 2}],
+    }
+)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_a_task_describes_itself(name):
+    task = task_named(name)
+    assert task.name == name
+    assert task.max_new_tokens > 0
+    assert task.scorer_version >= 1
+    assert task.system_prompt is None or task.system_prompt.endswith(".")
+
+
+def test_tasks_load_nothing_heavy():
+    program = (
+        "import sys\n"
+        "from budgetctl.tasks import TASK_NAMES, task_named\n"
+        "[task_named(name).scorer_version for name in TASK_NAMES]\n"
+        "heavy = ('torch', 'transformers', 'numpy', 'pyarrow', 'nltk', 'ifeval')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_an_unknown_task_names_those_there_are():
+    with pytest.raises(UsageError, match="there is no task 'maths'; the tasks are arith, gsm8k, tuluif"):
+        task_named("maths")
+
+
+def test_gsm8k_follows_the_scoring_packages_version():
+    assert task_named("gsm8k").scorer_version == GSM8K_SCORER_VERSION
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "strict", "flexible"),
+    [
+        ("so 3 eggs\n#### 3", "3", 1, 1),
+        ("so 3 eggs\n#### 3", "1+2=<<1+2=3>>3\n#### 3", 1, 1),
+        ("#### 1,000", "1000", 1, 1),
+        ("the answer is 3", "3", 0, 1),
+        ("#### 4", "3", 0, 0),
+        ("", "3", 0, 0),
+    ],
+)
+def test_gsm8k_reads_strictly_and_flexibly(text, reference, strict, flexible):
+    assert task_named("gsm8k").score(text, reference, False) == {"strict": strict, "flexible": flexible}
+
+
+def test_tuluif_asks_the_instruction_checkers():
+    task = task_named("tuluif")
+    assert task.score("Hello there", IFEVAL_REFERENCE, False) == {
+        "prompt_strict": 1, "prompt_loose": 1, "instruction_strict": 1, "instruction_loose": 1
+    }  # fmt: skip
+    half = task.score("Hello, there", IFEVAL_REFERENCE, False)
+    assert (half["prompt_strict"], half["instruction_strict"]) == (0, 0.5)
+
+
+@pytest.mark.parametrize("reference", ["not json", "{}", '{"key": 1, "prompt": "p"}'])
+def test_tuluif_refuses_what_is_no_ifeval_prompt(reference):
+    with pytest.raises(UsageError, match="not an IFEval prompt"):
+        task_named("tuluif").score("x", reference, False)
