@@ -15,8 +15,10 @@ from budgetctl.analysis.cells import CellResult, CellStatus
 from budgetctl.analysis.lineage import LineageNode
 from budgetctl.analysis.page.build import render_page, script_json, write_page
 from budgetctl.analysis.page.content import PageContent, answer_lines
+from budgetctl.analysis.page.study import advice_at_largest, write_study_page
 from budgetctl.analysis.recommend import recommend
 from budgetctl.analysis.table import build_tables
+from store import Payload, Store
 
 MEGABYTE = 1_000_000
 NASTY = '</script><img src=x onerror="window.hacked=1"><b>{{data}}'
@@ -147,3 +149,26 @@ def test_ten_thousand_cells_stay_under_three_megabytes() -> None:
 
 def test_verdicts_of_one_cell_do_not_reach_the_page() -> None:
     assert "item0" not in render_page(content([verdict_cell([1, 0])]))
+
+
+def test_a_studys_page_is_made_from_its_cells_and_store(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    draft = store.draft(Payload(stage="eval", revision=1, identity={"x": 1}, parents={}))
+    (draft.files / "verdicts.txt").write_text("1")
+    key = draft.publish({"accuracy": 0.5}, {}).key
+    cells = [replace(cell, key=key) for cell in study()]
+    path = write_study_page(tmp_path / "p.html", cells, store, title="quick", commands=["budgetctl run"])
+    probe = PROBE.replace("return JSON", "found.text = document.body.textContent; return JSON")
+    opened = open_page(path.read_text(encoding="utf-8"), tmp_path, probe)
+    found = json.loads(opened.result())
+    assert opened.console == []
+    assert "tiny on arith, budget 1,600: give" in found["text"]
+    assert "eval" in found["lineage"] and key[:16] in found["lineage"]
+    assert "budgetctl run" in found["text"] and "budgetctl 0." in found["text"]
+
+
+def test_each_task_gets_advice_at_its_own_largest_budget() -> None:
+    cells = [*study(seeds=1), *[replace(cell, task="other") for cell in study(budgets=(10, 50), seeds=1)]]
+    advice = advice_at_largest(cells)
+    assert {(one.task, one.budget) for one in advice} == {("arith", 1600), ("other", 50)}
+    assert advice_at_largest(cells[:1]) == []
