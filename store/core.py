@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from store.quarantine import quarantine_artifact
 
 if TYPE_CHECKING:
     from store.index import Index
+
+_LOG = logging.getLogger("store")
 
 
 class Store:
@@ -80,9 +83,13 @@ class Store:
             yield from (name for name in _names_in(shard) if self._is_published(name))
 
     def artifacts(self, stage: str = "") -> Iterator[Artifact]:
-        """Open all artifacts, or those of one stage; stops at the first corrupt one."""
+        """Open all artifacts, or those of one stage; a corrupt one is left out with a warning."""
         for key in self.keys():
-            artifact = self.artifact(key)
+            try:
+                artifact = self.artifact(key)
+            except (CorruptArtifact, MissingArtifact) as error:
+                _LOG.warning("left out: %s", error)
+                continue
             if not stage or artifact.stage == stage:
                 yield artifact
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from store import Artifact, LeasePace
 
-QUICK = LeasePace(beat=0.05, patience=0.6)
+QUICK = LeasePace(beat=0.05, patience=1.5)
 """Leases that go stale within a test."""
 
 Publish = Callable[..., Artifact]

@@ -62,6 +62,7 @@ def test_truncation_and_loss_are_found_at_every_opening(store: Store, publish: P
     for artifact, problem in ((short, "w has 4 bytes instead of 7"), (lost, "d/w is missing")):
         with pytest.raises(CorruptArtifact, match=problem):
             store.artifact(artifact.key)
+    assert list(store.artifacts()) == [], "a listing shows what can be opened"
     assert dict(problems(store, deep=False)) == {"w": "has 4 bytes instead of 7", "d/w": "is missing"}
 
 

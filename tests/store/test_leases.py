@@ -23,7 +23,7 @@ KEY = "ab" * 32
 HOLD = """
 import sys, time
 from store import LeasePace, Store
-store = Store.open(sys.argv[1], pace=LeasePace(beat=0.05, patience=0.6))
+store = Store.open(sys.argv[1], pace=LeasePace(beat=0.05, patience=1.5))
 with store.lease(sys.argv[2], note="cell 7") as lease:
     print("held", flush=True)
     for _ in range(600):
@@ -115,7 +115,7 @@ def test_a_frozen_publisher_that_wakes_after_another_published_changes_nothing(s
     code = """
 import sys, time
 from store import LeasePace, Payload, Store
-store = Store.open(sys.argv[1], pace=LeasePace(beat=0.05, patience=0.6))
+store = Store.open(sys.argv[1], pace=LeasePace(beat=0.05, patience=1.5))
 payload = Payload("sft", 1, {"frozen": True})
 with store.lease(payload.key):
     draft = store.draft(payload)
