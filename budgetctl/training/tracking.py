@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -56,14 +58,15 @@ class _Guarded:
         self._failed = False
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        self.call(lambda module: module.log({"step": step, **figures}))
+        self.call(lambda module: module.log(dict(figures), step=step))
 
     def call(self, action: Callable[[Any], object]) -> None:
         """Do something with the tracker, unless it failed before."""
         if self._failed:
             return
         try:
-            action(__import__(self._name))
+            with redirect_stdout(sys.stderr):  # stdout carries keys, and trackio talks
+                action(import_module(self._name))
         except Exception as error:
             self._failed = True
             self._reporter.say(

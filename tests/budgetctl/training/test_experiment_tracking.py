@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import struct
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from training_results import curve_values
+from wandb.proto import wandb_internal_pb2
 
 from budgetctl.console import SilentReporter
 from budgetctl.errors import UsageError
@@ -50,7 +57,6 @@ def test_every_step_is_mirrored(make_job: Any, monkeypatch: pytest.MonkeyPatch) 
     names = [name for name, _ in calls]
     assert names == ["init", "log", "log", "log", "finish"]
     assert calls[0][1] == {"project": "budgetctl", "name": "run", "config": {"key": "k"}}
-    assert [figures["step"] for name, figures in calls if name == "log"] == [1, 2, 3]
     assert all(
         {"loss", "learning_rate", "grad_norm"} <= set(figures) for name, figures in calls if name == "log"
     )
@@ -86,3 +92,71 @@ def test_an_unknown_tracker_and_a_missing_package(monkeypatch: pytest.MonkeyPatc
 def test_without_a_tracker_nothing_is_called() -> None:
     with tracker(None, "run", {}, SilentReporter()) as track:
         assert track is None
+
+
+QUICK = SftSettings(epochs=2, lora=LoraSettings(rank=4))
+
+
+def wandb_records(file: Path) -> Iterator[Any]:
+    """Read an offline run's file: LevelDB's log format after a header of 7 bytes, one protobuf message a record."""
+    data, place, whole = file.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # the only, or the last part of a record
+            yield wandb_internal_pb2.Record.FromString(whole)
+            whole = b""
+
+
+@pytest.mark.slow
+def test_wandb_offline_files_hold_the_curve(
+    make_job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    told = Told()
+    with tracker("wandb", "sft-abc", {"key": "abc", "parents": {"base": "b"}}, told) as track:
+        job = make_job(track=track)
+        train(job, QUICK)
+    assert told.lines == []
+    assert capsys.readouterr().out == ""
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    records = list(wandb_records(file))
+    run = next(record.run for record in records if record.WhichOneof("record_type") == "run")
+    assert run.display_name == "sft-abc"
+    assert json.loads(next(item.value_json for item in run.config.update if item.key == "key")) == "abc"
+    losses = [
+        json.loads(item.value_json)
+        for record in records if record.WhichOneof("record_type") == "history"
+        for item in record.history.item if (item.key or item.nested_key[0]) == "loss"
+    ]  # fmt: skip
+    assert losses == pytest.approx(curve_values(job.out, "loss"))
+
+
+@pytest.mark.slow
+def test_trackio_files_hold_the_curve(
+    make_job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trackio.utils.TRACKIO_DIR", tmp_path / "trackio", raising=True)
+    monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path / "trackio", raising=True)
+    told = Told()
+    with tracker("trackio", "sft-abc", {"key": "abc"}, told) as track:
+        job = make_job(track=track)
+        train(job, QUICK)
+    assert told.lines == []
+    assert capsys.readouterr().out == ""
+    (file,) = tmp_path.glob("trackio/*.db")
+    with sqlite3.connect(file) as database:
+        logged = database.execute(
+            "SELECT step, metrics FROM metrics WHERE run_name = 'sft-abc' ORDER BY step"
+        ).fetchall()
+    assert [step for step, _ in logged] == [1, 2, 3]
+    assert [json.loads(values)["loss"] for _, values in logged] == pytest.approx(
+        curve_values(job.out, "loss")
+    )
