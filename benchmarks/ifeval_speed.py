@@ -4,7 +4,8 @@
 
 Answers are random English of 300 words (paragraphs, some *emphasis*), which fail most checks, so that the loose
 reading tries all its forms: near the worst case of both. Each round scores with a new `Scorer`, so nothing is
-remembered from the round before. lm-eval is found as in tests/ifeval (installed with --no-deps).
+remembered from the round before. `--edges` times instead, once, the answers of the parity test (40 and more a
+prompt). lm-eval is found as in tests/ifeval (installed with --no-deps).
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "ifeval"))
 
+from ifeval_answers import answers_for
 from ifeval_oracle import load_oracle
 
 from ifeval.prompts import PromptSet
@@ -60,36 +62,49 @@ def main() -> None:
     parser.add_argument(
         "--answers", type=int, nargs="+", default=[1, 2, 4], help="answers a prompt, each timed"
     )
+    parser.add_argument("--edges", action="store_true", help="the parity test's answers instead")
     options = parser.parse_args()
 
     oracle = load_oracle()
     documents = [json.loads(line) for line in options.prompts.read_text(encoding="utf-8").splitlines()]
     prompts = PromptSet.read(options.prompts).prompts
-    texts = " ".join(document["prompt"] for document in documents)
-    vocabulary = sorted({word.lower() for word in texts.split() if word.isascii() and word.isalpha()})
+    asked = " ".join(document["prompt"] for document in documents)
+    vocabulary = sorted({word.lower() for word in asked.split() if word.isascii() and word.isalpha()})
 
     oracle.process_results(documents[0], ["Loads the models once."])
-    for each in options.answers:
-        answers = [
-            random_answers(vocabulary, len(documents), options.words, seed=sample) for sample in range(each)
+    if options.edges:
+        answer_sets = [[answers_for(document) for document in documents]]
+    else:
+        answer_sets = [
+            list(
+                map(
+                    list,
+                    zip(
+                        *(random_answers(vocabulary, len(documents), options.words, s) for s in range(each)),
+                        strict=True,
+                    ),
+                )
+            )
+            for each in options.answers
         ]
+    for answers in answer_sets:
 
         def score_theirs(answers: list[list[str]] = answers) -> None:
-            for sample in answers:
-                for document, answer in zip(documents, sample, strict=True):
-                    oracle.process_results(document, [answer])
+            for document, texts in zip(documents, answers, strict=True):
+                for text in texts:
+                    oracle.process_results(document, [text])
 
         def score_ours(answers: list[list[str]] = answers) -> None:
             scorer = Scorer()
-            for sample in answers:
-                for prompt, answer in zip(prompts, sample, strict=True):
-                    scorer.score(prompt.instructions, answer)
+            for prompt, texts in zip(prompts, answers, strict=True):
+                for text in texts:
+                    scorer.score(prompt.instructions, text)
 
         ours, theirs = [], []
-        for _ in range(options.rounds):
+        for _ in range(1 if options.edges else options.rounds):
             ours.append(timed(score_ours))
             theirs.append(timed(score_theirs))
-        number = each * len(documents)
+        number = sum(map(len, answers))
         for clock, name in enumerate(("wall", "cpu")):
             fast, slow = [turn[clock] for turn in ours], [turn[clock] for turn in theirs]
             line = {

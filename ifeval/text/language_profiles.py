@@ -1,17 +1,15 @@
 """langdetect's language profiles, looked up for the n-grams that texts really hold."""
 
 import json
-import string
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_WORTH_A_LOOK = 200
+_FEW = 500
 _FIRST_ROWS = 1024
-_LETTERS = frozenset(string.ascii_lowercase)
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,8 @@ class NgramTable:
     def __init__(self, profiles: Sequence[Profile]) -> None:
         self.codes = [profile.code for profile in profiles]
         self.known = frozenset[str]().union(*(profile.counts for profile in profiles))
-        # As sets: a set meets a dict's keys by walking through all of them, another set by walking the smaller.
-        self._vocabularies = [frozenset(profile.counts) for profile in profiles]
         self._profiles = profiles
+        self._latin: dict[str, tuple[str, ...]] = {}
         self._numbers: dict[str, int] = {}
         self._rows = np.zeros((_FIRST_ROWS, len(profiles)))
 
@@ -54,34 +51,35 @@ class NgramTable:
         numbers = self._numbers
         return np.asarray(self._rows[[numbers[ngram] for ngram in ngrams]])
 
-    def is_foreign_to_latin(self, code: str) -> bool:
-        """Whether a profile exists and knows few of the letters a to z: most texts then rule its language out."""
-        known = self._vocabularies[self.codes.index(code)] if code in self.codes else _LETTERS
-        return len(known & _LETTERS) < len(_LETTERS) // 2
+    def is_outdone(self, code: str, text: str) -> bool:
+        """Whether a language cannot be the answer for a normalised text in plain Latin letters, at a glance.
 
-    def shared(self, code: str, ngrams: Set[str]) -> list[str]:
-        """Which of the n-grams a language knows."""
-        return list(self._vocabularies[self.codes.index(code)] & ngrams)
-
-    def outdoing(self, code: str, ngrams: Sequence[str], among: Iterable[int]) -> list[int]:
-        """Which columns of `among` are likelier than this language for each of the n-grams.
-
-        None where there are so many n-grams that nothing outdoes a language in all: that is not worth a look.
+        That is so where one other language is likelier for every n-gram of the text that this one knows: whatever
+        langdetect draws, this language's product stays the smaller one; and where it draws only n-grams that
+        neither knows, a third language that knows them is ahead. Only looked into for the profiles with few Latin
+        n-grams, those of languages in another script.
         """
-        if len(ngrams) > _MOST_WORTH_A_LOOK:
-            return []
+        candidates = self._latin_ngrams(code)
+        if len(candidates) > _FEW:
+            return False
         own = self.codes.index(code)
-        rows = self.rows(ngrams)
-        ahead = np.all(rows > rows[:, own : own + 1], axis=0)
-        return [column for column in among if ahead[column]]
+        rows = self.rows([ngram for ngram in candidates if ngram in text])
+        return bool(np.any(np.all(rows > rows[:, own : own + 1], axis=0)))
+
+    def _latin_ngrams(self, code: str) -> tuple[str, ...]:
+        if code not in self._latin:
+            counts = self._profiles[self.codes.index(code)].counts
+            self._latin[code] = tuple(ngram for ngram in counts if ngram.isascii())
+        return self._latin[code]
 
     def _add(self, ngrams: set[str]) -> None:
         if not ngrams:
             return
         rows = {ngram: [0.0] * len(self.codes) for ngram in ngrams}
-        for column, (profile, vocabulary) in enumerate(zip(self._profiles, self._vocabularies, strict=True)):
-            for ngram in vocabulary & ngrams:
-                rows[ngram][column] = profile.counts[ngram] / profile.totals[len(ngram) - 1]
+        for column, profile in enumerate(self._profiles):
+            counts, totals = profile.counts, profile.totals
+            for ngram in counts.keys() & ngrams:
+                rows[ngram][column] = counts[ngram] / totals[len(ngram) - 1]
         start = len(self._numbers)
         while start + len(ngrams) > len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])

@@ -9,8 +9,6 @@ language can win; the order of the draws is the same, so the answers are too (co
 
 import functools
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from langdetect.detector import Detector
@@ -33,14 +31,6 @@ _REMEMBERED_WORDS = 1 << 16
 _BATCH = 100  # draws at a time; a multiple of the draws between checks
 
 
-@dataclass(frozen=True)
-class _RuledOut:
-    """Words whose n-grams make a language impossible, and the columns of the languages that do."""
-
-    words: frozenset[str]
-    rivals: Iterable[int]
-
-
 class LanguageDetector:
     """Names the language of texts; the profiles are read when the first text comes.
 
@@ -52,7 +42,6 @@ class LanguageDetector:
         self.seed = seed
         self._stream = WordStream(seed)
         self._in_word: dict[str, tuple[str, ...]] = {}
-        self._ruled_out: dict[str, _RuledOut] = {}
         self._normal_forms = _NormalForms()
 
     def detect(self, text: str) -> str | None:
@@ -61,43 +50,26 @@ class LanguageDetector:
         None when the text has no letters that any profile knows; `unknown` when no language reaches langdetect's
         threshold of 10 %.
         """
-        words = self._words(text)
-        self._learn(set(words))
-        return self._sampled(words)
+        return self._sampled(self._normalised(text))
 
     def is_language(self, text: str, code: str) -> bool | None:
         """Whether `detect(text)` is `code`, often without sampling; None when `detect` has nothing to go by."""
-        words = self._words(text)
-        distinct = set(words)
-        self._learn(distinct)
-        if self._table.is_foreign_to_latin(code) and self._is_ruled_out(code, distinct):
+        normal = self._normalised(text)
+        # Each letter a to z is an n-gram that some profile knows, so there is something to go by.
+        plain = normal.isascii() and normal.strip() != ""
+        if plain and code in self._table.codes and self._table.is_outdone(code, f" {normal}"):
             return False
-        found = self._sampled(words)
+        found = self._sampled(normal)
         return None if found is None else found == code
 
     @functools.cached_property
     def _table(self) -> NgramTable:
         return NgramTable(load_profiles())
 
-    def _is_ruled_out(self, code: str, words: set[str]) -> bool:
-        """Whether one other language is likelier for every n-gram of the words that this one knows.
-
-        Whatever langdetect draws then, that language's product stays at least as large; and where it draws only
-        n-grams that neither knows, a third language that knows them is ahead. So this one cannot be the answer.
-        What was found for a text is kept, for the next one mostly has the same words.
-        """
-        table = self._table
-        for before in (self._ruled_out.get(code), _RuledOut(frozenset(), range(len(table.codes)))):
-            if before is not None:
-                new = words.difference(before.words)
-                ngrams = set[str]().union(*map(self._in_word.__getitem__, new))
-                rivals = table.outdoing(code, table.shared(code, ngrams), before.rivals)
-                if rivals and any(map(self._in_word.__getitem__, words)):
-                    self._ruled_out[code] = _RuledOut(before.words | new, rivals)
-                    return True
-        return False
-
-    def _sampled(self, words: list[str]) -> str | None:
+    def _sampled(self, normal: str) -> str | None:
+        words = normal.split(" ")
+        words = [word + " " for word in words[:-1] if word] + words[-1:]
+        self._learn(set(words))
         ngrams = [ngram for word in words for ngram in self._in_word[word]]
         if not ngrams:
             return None
@@ -147,10 +119,9 @@ class LanguageDetector:
             shares = checked[-1:] * left / (checked[-1:] * left).max()
         return np.asarray(checked[-1])
 
-    def _words(self, text: str) -> list[str]:
-        """Normalised words, each with the space after it; white space, digits and punctuation are spaces."""
-        words = _letters(text).translate(self._normal_forms).split(" ")
-        return [word + " " for word in words[:-1] if word] + words[-1:]
+    def _normalised(self, text: str) -> str:
+        """Words and the spaces between them; white space, digits and punctuation are spaces."""
+        return _letters(text).translate(self._normal_forms)
 
     def _learn(self, words: set[str]) -> None:
         """Work out the n-grams of words that did not occur before."""

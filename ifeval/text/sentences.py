@@ -24,6 +24,7 @@ _TOKEN = regex.compile(
     r"|\S"
 )
 _CLOSERS_BEFORE_SPACE = regex.compile(r"""["')\]}‘’“”«»]+?(?:\s+|(?=--)|$)""", regex.MULTILINE)
+_CLOSERS = frozenset("\"')]}‘’“”«»")
 _NUMBER = regex.compile(r"-?[.,]?\d[\d,.-]*\.?")
 _INITIAL = regex.compile(r"[^\W\d]\.")
 _ELLIPSIS = regex.compile(r"\.\.+")
@@ -56,7 +57,8 @@ class SentenceSplitter:
         spans = []
         shift = 0
         for (start, stop), (next_start, next_stop) in itertools.pairwise(pieces):
-            closers = _CLOSERS_BEFORE_SPACE.match(text[next_start:next_stop])
+            closing = text[next_start : next_start + 1] in _CLOSERS
+            closers = _CLOSERS_BEFORE_SPACE.match(text[next_start:next_stop]) if closing else None
             if closers:
                 spans.append((start + shift, next_start + len(closers.group().rstrip())))
             elif start + shift < stop:
