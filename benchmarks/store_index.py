@@ -9,11 +9,10 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from store_bulk import METRICS, bulk_store, sweep_payloads
-from store_measure import in_turn, machine, seconds_of, table
+from store_measure import Took, in_turn, machine, table, took_by_call, took_by_process
 
 from store import Payload, Store
 from store.index import Index
@@ -26,12 +25,6 @@ BEST_BY_STAGE = (
     "SELECT key, max(value) FROM metrics WHERE name = 'metric/3' GROUP BY key ORDER BY 2 DESC LIMIT 10"
 )
 REFRESH = "import sys; from store import Store; Store.open(sys.argv[1]).index()"
-
-
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def artifact_with_files(store: Store, files: int) -> str:
@@ -71,8 +64,9 @@ def main() -> None:
     key = artifact_with_files(store, 50)
     time.sleep(3)  # until the folders' time stamps are old enough to be trusted, as they are in use
     print(machine())
+    built = took_by_call(store.index)
     print(
-        f"\nbuilding the index of {options.artifacts} artifacts and {cells} cells: {timed(store.index):.1f} s"
+        f"\nindex of {options.artifacts} artifacts, {cells} cells: {built.wall:.1f} s, {built.cpu:.1f} s of CPU"
     )
     index = Index(store.layout)
     index.refresh()
@@ -80,21 +74,21 @@ def main() -> None:
     print(f"it takes {size:.0f} MB for {options.artifacts * METRICS} metric rows\n")
     numbers = iter(range(10**6))
 
-    def update() -> float:
+    def update() -> Took:
         publish_one(store, next(numbers))
-        return timed(index.refresh)
+        return took_by_call(index.refresh)
 
-    def update_in_a_new_process() -> float:
+    def update_in_a_new_process() -> Took:
         publish_one(store, next(numbers))
-        return seconds_of([sys.executable, "-c", REFRESH, str(root)], root)
+        return took_by_process([sys.executable, "-c", REFRESH, str(root)], root)
 
     contenders = {
-        "open an artifact with 50 files": lambda: timed(lambda: store.artifact(key)),
-        "index: nothing new": lambda: timed(index.refresh),
+        "open an artifact with 50 files": lambda: took_by_call(lambda: store.artifact(key)),
+        "index: nothing new": lambda: took_by_call(index.refresh),
         "index: 1 new artifact": update,
         "index: 1 new artifact, a whole process": update_in_a_new_process,
-        "best score per cell": lambda: timed(lambda: index.query(BEST)),
-        "best score per artifact": lambda: timed(lambda: index.query(BEST_BY_STAGE)),
+        "best score per cell": lambda: took_by_call(lambda: index.query(BEST)),
+        "best score per artifact": lambda: took_by_call(lambda: index.query(BEST_BY_STAGE)),
     }
     print(table(in_turn(contenders, options.rounds), "index: 1 new artifact"))
 

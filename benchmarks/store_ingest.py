@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from store_measure import in_turn, machine, seconds_of, table
+from store_measure import Took, in_turn, machine, table, took_by_process
 
 INGEST = """
 import sys
@@ -54,15 +54,15 @@ def make_sources(work: Path) -> None:
     os.sync()
 
 
-def measure_ours(work: Path, name: str) -> float:
+def measure_ours(work: Path, name: str) -> Took:
     store = work / "store"
-    seconds = seconds_of([sys.executable, "-c", INGEST, str(store), str(work / name)], work)
+    took = took_by_process([sys.executable, "-c", INGEST, str(store), str(work / name)], work)
     shutil.rmtree(store)
     os.sync()
-    return seconds
+    return took
 
 
-def measure_dvc(dvc: str, work: Path, name: str, link: str) -> float:
+def measure_dvc(dvc: str, work: Path, name: str, link: str) -> Took:
     project = work / "project"
     project.mkdir()
 
@@ -76,9 +76,9 @@ def measure_dvc(dvc: str, work: Path, name: str, link: str) -> float:
         configure("config", "cache.type", link)
     subprocess.run(["cp", "-rl", str(work / name), str(project / name)], check=True)
     os.sync()
-    seconds = seconds_of([dvc, "add", "-q", name], project)
+    took = took_by_process([dvc, "add", "-q", name], project)
     shutil.rmtree(project)
-    return seconds
+    return took
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
     print(machine())
     for name, what in (("big", "one file of 2 GB"), ("many", "2,000 files of 256 KiB")):
         contenders = {
-            "plain BLAKE3": lambda name=name: seconds_of(
+            "plain BLAKE3": lambda name=name: took_by_process(
                 [sys.executable, "-c", HASH, str(work / name)], work
             ),
             "store ingest": lambda name=name: measure_ours(work, name),

@@ -7,42 +7,69 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-Contender = Callable[[], float]
-"""Prepares, runs and cleans up one measurement; returns the seconds of what is measured."""
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds of one measurement: on the wall, and on all cores together."""
+
+    wall: float
+    cpu: float
 
 
-def seconds_of(command: Sequence[str], folder: Path) -> float:
-    """Wall time of one process."""
+Contender = Callable[[], Took]
+"""Prepares, runs and cleans up one measurement; returns what the measured part took."""
+
+
+def took_by_process(command: Sequence[str], folder: Path) -> Took:
+    """Time one whole process."""
     # Without compiled modules every start of a tool compiles its sources again; users keep them.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["DVC_NO_ANALYTICS"] = "1"
     start = time.perf_counter()
-    subprocess.run(
-        command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return time.perf_counter() - start
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Took(wall, usage.ru_utime + usage.ru_stime)
 
 
-def in_turn(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contender in every round, after one round that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+def took_by_call(work: Callable[[], object]) -> Took:
+    """Time one call in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def in_turn(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[Took]]:
+    """What every contender took in every round, after one round that does not count."""
+    times: dict[str, list[Took]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, measure in contenders.items():
-            seconds = measure()
+            took = measure()
             if number:
-                times[name].append(seconds)
+                times[name].append(took)
     return times
 
 
-def table(times: Mapping[str, Sequence[float]], reference: str) -> str:
-    """Markdown: median, spread, and the median of the round-by-round ratios to `reference`."""
-    lines = [f"| what | median | least – most | times {reference} |", "|---|--:|--:|--:|"]
-    for name, seconds in times.items():
-        ratio = statistics.median(a / b for a, b in zip(seconds, times[reference], strict=True))
-        spread = f"{_show(min(seconds))} – {_show(max(seconds))}"
-        lines.append(f"| {name} | {_show(statistics.median(seconds))} | {spread} | {ratio:.2f} |")
+def table(times: Mapping[str, Sequence[Took]], reference: str) -> str:
+    """Markdown: medians, spread, and the medians of the round-by-round ratios to `reference`."""
+    lines = [
+        f"| what | wall | least – most | CPU | wall, times {reference} | CPU, times {reference} |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, rows in times.items():
+        walls, cpus = [row.wall for row in rows], [row.cpu for row in rows]
+        wall_ratio = statistics.median(a.wall / b.wall for a, b in zip(rows, times[reference], strict=True))
+        cpu_ratio = statistics.median(a.cpu / b.cpu for a, b in zip(rows, times[reference], strict=True))
+        spread = f"{_show(min(walls))} – {_show(max(walls))}"
+        medians = f"{_show(statistics.median(walls))} | {spread} | {_show(statistics.median(cpus))}"
+        lines.append(f"| {name} | {medians} | {wall_ratio:.2f} | {cpu_ratio:.2f} |")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ Ours is what `plan` asks of the store: make the payload and key of every stage, 
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 from store_bulk import bulk_store
-from store_measure import Contender, in_turn, machine, seconds_of, table
+from store_measure import Contender, in_turn, machine, table, took_by_process
 
 HERE = Path(__file__).resolve().parent
 
@@ -44,7 +45,7 @@ BUILD = {
 
 def ours(work: Path, count: int) -> Contender:
     command = [sys.executable, "-c", PLAN, str(work / f"store-{count}"), str(count), str(HERE)]
-    return lambda: seconds_of(command, work)
+    return lambda: took_by_process(command, work)
 
 
 def prepare_peer(tool: str, venvs: Path, dags: Path, folder: Path, budgets: int) -> None:
@@ -69,7 +70,7 @@ def prepare_peer(tool: str, venvs: Path, dags: Path, folder: Path, budgets: int)
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     if tool in BUILD:
-        seconds_of([binary, *BUILD[tool][1:]], folder)
+        took_by_process([binary, *BUILD[tool][1:]], folder)
 
 
 def peers(venvs: Path, dags: Path, work: Path, budgets: int) -> dict[str, Contender]:
@@ -78,7 +79,7 @@ def peers(venvs: Path, dags: Path, work: Path, budgets: int) -> dict[str, Conten
 
     def contender(tool: str, command: list[str]) -> Contender:
         binary = str(venvs / tool / "bin" / tool)
-        return lambda: seconds_of([binary, *command[1:]], work / f"{tool}-{budgets}")
+        return lambda: took_by_process([binary, *command[1:]], work / f"{tool}-{budgets}")
 
     return {name: contender(tool, command) for name, (tool, command) in PEERS.items()}
 
@@ -101,13 +102,16 @@ def main() -> None:
     print(machine())
     times = in_turn({f"{count} stages": ours(work, count) for count in sizes}, 2 * options.rounds + 1)
     print(f"\n{table(times, '1000 stages')}")
-    medians = [statistics.median(times[f"{count} stages"]) for count in sizes]
-    slopes = [
-        (b - a) / (n - m) * 1e6 for a, b, m, n in zip(medians, medians[1:], sizes, sizes[1:], strict=False)
-    ]
-    print(
-        "\nmicroseconds for each further stage: " + ", ".join(f"{slope:.0f}" for slope in slopes), flush=True
-    )
+    for clock in ("wall", "cpu"):
+        medians = [
+            statistics.median(getattr(took, clock) for took in times[f"{count} stages"]) for count in sizes
+        ]
+        pairs = itertools.pairwise(zip(sizes, medians, strict=True))
+        slopes = [(late - soon) / (many - few) * 1e6 for (few, soon), (many, late) in pairs]
+        print(
+            f"\n{clock} microseconds for each further stage: {', '.join(f'{slope:.0f}' for slope in slopes)}",
+            flush=True,
+        )
     if options.peers:
         count = options.budgets * 50
         contenders = {"store": ours(work, count)}
