@@ -88,9 +88,18 @@ def compare(count: int, relation: str, bound: int) -> bool:
     return count < bound if relation == LESS_THAN else count >= bound
 
 
-def literal_pattern(text: str, as_pattern: bool) -> str:
-    """`text` as a regular expression that matches it literally, or as the pattern it happens to be."""
-    return text if as_pattern else re.escape(text)
+def compile_words(pattern: str, kind: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """Compile a pattern that may hold a prompt's words as they are, which `--compat` takes for patterns.
+
+    Raises:
+        PromptError: they are no valid pattern.
+    """
+    try:
+        return re.compile(pattern, flags)
+    except re.error as problem:
+        raise PromptError(
+            f"{kind}: {pattern!r} is no regular expression ({problem}), which --compat needs"
+        ) from problem
 
 
 def _plain(kind: str, name: str, value: Any) -> Value:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ifeval.checker import Checker, Toolbox
-from ifeval.instruction import Instruction, literal_pattern
+from ifeval.instruction import Instruction, compile_words
 
 # The two markers of the official prompts, loosened as in IFEval's own code: white space may follow each period.
 _KNOWN_MARKERS = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
@@ -46,8 +46,8 @@ class Postscript(Checker):
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
         marker = instruction.text("postscript_marker").strip()
-        known = _KNOWN_MARKERS.get(marker)
-        return cls(re.compile(known or literal_pattern(marker.lower(), tools.compat)))
+        written = marker.lower() if tools.compat else re.escape(marker.lower())
+        return cls(compile_words(_KNOWN_MARKERS.get(marker, written), instruction.kind))
 
     def follows(self, text: str) -> bool:
         return self.pattern.search(text.lower()) is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ifeval.checker import Checker, Toolbox
-from ifeval.instruction import Instruction, literal_pattern
+from ifeval.instruction import Instruction, compile_words
 
 _FIXED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _HIGHLIGHT = re.compile(r"\*([^\n*]*)\*")
@@ -88,8 +88,9 @@ class NumberOfSections(Checker):
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        heading = literal_pattern(instruction.text("section_spliter").strip(), tools.compat)
-        return cls(re.compile(heading + r"\s?\d+"), instruction.count("num_sections"))
+        word = instruction.text("section_spliter").strip()
+        heading = word if tools.compat else re.escape(word)
+        return cls(compile_words(heading + r"\s?\d+", instruction.kind), instruction.count("num_sections"))
 
     def follows(self, text: str) -> bool:
         return sum(1 for _ in self.pattern.finditer(text)) >= self.wanted

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from ifeval.checker import Checker, Toolbox
 from ifeval.errors import PromptError
-from ifeval.instruction import Instruction, compare
+from ifeval.instruction import Instruction, compare, compile_words
 from ifeval.text.occurrences import Occurrences
 
 
@@ -21,7 +21,7 @@ class Existence(Checker):
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        return cls(tuple(Occurrences.of(word, tools.compat) for word in instruction.texts("keywords")))
+        return cls(tuple(_occurrences(word, instruction, tools) for word in instruction.texts("keywords")))
 
     def follows(self, text: str) -> bool:
         return all(word.occurs(text) for word in self.words)
@@ -38,7 +38,7 @@ class Frequency(Checker):
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        word = Occurrences.of(instruction.text("keyword").strip(), tools.compat)
+        word = _occurrences(instruction.text("keyword").strip(), instruction, tools)
         return cls(word, instruction.relation("relation"), instruction.count("frequency"))
 
     def follows(self, text: str) -> bool:
@@ -61,8 +61,8 @@ class ForbiddenWords(Checker):
         else:
             # Unlike \b, these hold for words such as "C++", which end in no letter.
             alternatives = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)
-        found = tuple(Occurrences.of(word, tools.compat) for word in words)
-        return cls(found, re.compile(alternatives, re.IGNORECASE))
+        found = tuple(_occurrences(word, instruction, tools) for word in words)
+        return cls(found, compile_words(alternatives, instruction.kind, re.IGNORECASE))
 
     def follows(self, text: str) -> bool:
         return not any(word.occurs(text) for word in self.words) or self.whole.search(text) is None
@@ -114,3 +114,9 @@ class DrawnLetterFrequency(Checker):
 
     def follows(self, text: str) -> bool:
         return compare(text.lower().count(self._letter), self._relation, self._bound)
+
+
+def _occurrences(word: str, instruction: Instruction, tools: Toolbox) -> Occurrences:
+    if not tools.compat:
+        return Occurrences.of(word)
+    return Occurrences.of(word, compile_words(word, instruction.kind, re.IGNORECASE))

@@ -18,14 +18,11 @@ class Occurrences:
     plain: str | None
 
     @classmethod
-    def of(cls, word: str, as_pattern: bool = False) -> "Occurrences":
-        """Look for a word literally or, with `as_pattern`, for what it means as a regular expression."""
-        escaped = re.escape(word)
-        literal = word.isascii() and (
-            not as_pattern or escaped.replace("\\ ", " ").replace("\\-", "-") == word
-        )
-        pattern = word if as_pattern else escaped
-        return cls(re.compile(pattern, re.IGNORECASE), word.lower() if literal else None)
+    def of(cls, word: str, pattern: re.Pattern[str] | None = None) -> "Occurrences":
+        """Look for a word literally, or for what a pattern made of it finds."""
+        literal = pattern is None or re.escape(word).replace("\\ ", " ").replace("\\-", "-") == word
+        plain = word.lower() if literal and word.isascii() else None
+        return cls(pattern or re.compile(re.escape(word), re.IGNORECASE), plain)
 
     def count(self, text: str) -> int:
         """How often it occurs, without overlaps, also inside longer words."""

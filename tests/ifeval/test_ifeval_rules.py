@@ -101,6 +101,10 @@ def test_compat_reads_words_as_patterns_and_takes_undetectable_text_as_followed(
     language = [Instruction.of("language:response_language", {"language": "de"})]
     assert Scorer().score(keyword, "axb").strict == (False,)
     assert Scorer(compat=True).score(keyword, "axb").strict == (True,)
+    broken = [Instruction.of("keywords:existence", {"keywords": ["(:"]})]
+    assert Scorer().score(broken, "a smiley (: here").strict == (True,)
+    with pytest.raises(PromptError, match="is no regular expression"):
+        Scorer(compat=True).score(broken, "a smiley (: here")
     assert Scorer().score(language, "12345").strict == (False,)
     assert Scorer(compat=True).score(language, "12345").strict == (True,)
 
