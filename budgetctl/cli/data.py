@@ -46,6 +46,14 @@ def data(
     system_prompt: Annotated[
         str | None, typer.Option(help="Instead of the task's own system prompt.", show_default=False)
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Count tokens as this base reads them (key, name, folder).", show_default=False),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --base: leave longer rows out before cutting.", show_default=False),
+    ] = None,
     settings: SetOption = None,
     store: StoreOption = None,
     offline: OfflineOption = False,
@@ -55,19 +63,41 @@ def data(
 
     Example: budgetctl data gsm8k --path gsm8k/ --kind sft --size 500
     """
-    from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of  # noqa: PLC0415
+    from budgetctl.data.requests import (  # noqa: PLC0415
+        Lengths,
+        eval_data,
+        preference_data,
+        sft_data,
+        supply_of,
+    )
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
 
     supply = supply_of(task, path, settings_from(settings))
+    opened, execution = open_store(store), Execution(sources=supply.located, offline=offline)
+    lengths = None
+    if base is not None:
+        from budgetctl.study.bases import find_base  # noqa: PLC0415
+
+        reader = find_base(base, opened, execution)
+        lengths = Lengths(reader.key, reader.template, max_tokens)
+    elif max_tokens is not None:
+        raise UsageError("--max-tokens needs --base: whose tokenizer counts?")
     if kind == "eval":
         stage = eval_data(supply, split, size, system_prompt)
     elif size is None:
         raise UsageError(f"--kind {kind} needs --size: how many rows does the budget buy?")
     elif kind == "sft":
-        stage = sft_data(supply, size, seed, system_prompt)
+        stage = sft_data(supply, size, seed, system_prompt, lengths)
     else:
         stage = preference_data(
-            supply, size, seed, kind=kind, overlap=overlap, n_sft=n_sft, system_prompt=system_prompt
+            supply,
+            size,
+            seed,
+            kind=kind,
+            overlap=overlap,
+            n_sft=n_sft,
+            system_prompt=system_prompt,
+            lengths=lengths,
         )
-    run_stage(stage, open_store(store), Execution(sources=supply.located, offline=offline), steal)
+    run_stage(stage, opened, execution, steal)

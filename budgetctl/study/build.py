@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
+from budgetctl.data.requests import Lengths, eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
@@ -105,8 +105,10 @@ class _StudyPlanner:
     def _cell(self, cell: Cell, split: Split) -> PlannedCell:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
         stages = {"base": self._add(base.stage)}
+        most = recipe.data.max_tokens
+        lengths = None if most is None else Lengths(base.key, base.template, most)
         if split.n_sft:
-            stages["sft-data"] = self._add(sft_data(supply, split.n_sft, cell.seed))
+            stages["sft-data"] = self._add(sft_data(supply, split.n_sft, cell.seed, lengths=lengths))
             stages["sft"] = self._add(sft_stage(base, stages["sft-data"], recipe.sft, cell.seed))
         if split.n_pft:
             pairs = preference_data(
@@ -116,6 +118,7 @@ class _StudyPlanner:
                 kind="unpaired" if cell.method == "kto" else "pref",
                 overlap=recipe.data.overlap,
                 n_sft=split.n_sft,
+                lengths=lengths,
             )
             stages["pft-data"] = self._add(pairs)
             given = {**recipe.pft, "method": cell.method}

@@ -50,6 +50,8 @@ class DataSettings(Frozen):
     """Declared revision of a hub dataset: a commit, or a branch that each store freezes at its first fetch."""
     overlap: Literal["shared", "disjoint"] = "disjoint"
     """Whether a prompt may appear on both the SFT and the PFT side of one cell."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Training rows of more tokens (prompt and answer, in the base's template) are left out before the cut."""
     options: Mapping[str, Any] = {}
     """Settings of the task's generator or source (for `arith`: the annotators' habits)."""
 
