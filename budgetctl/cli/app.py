@@ -11,6 +11,7 @@ from budgetctl.cli import (
     base,
     data,
     eval,
+    export,
     gen,
     init,
     pairs,
@@ -84,7 +85,7 @@ STUDY, STAGE, STORE = "Studies", "Stages", "Store"
 app.command("init", rich_help_panel=STUDY)(init.init)
 app.command("run", rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
-app.command("report", rich_help_panel=STUDY)(report.report)
+app.add_typer(report.app, name="report", rich_help_panel=STUDY)
 app.command("recommend", rich_help_panel=STUDY)(recommend.recommend)
 app.command("status", rich_help_panel=STUDY)(status.status)
 app.command("worker", rich_help_panel=STUDY)(worker.worker)
@@ -94,6 +95,7 @@ app.command("pairs", rich_help_panel=STAGE)(pairs.pairs)
 app.command("sft", rich_help_panel=STAGE)(sft.sft)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)
+app.command("export", rich_help_panel=STAGE)(export.export)
 app.command("eval", rich_help_panel=STAGE)(eval.evaluate)
 
 artifacts = typer.Typer(

@@ -1,4 +1,4 @@
-"""`budgetctl report`: the sweep table, its plot, and SQL over the store."""
+"""`budgetctl report`: the sweep table, its plot and page, lineage, comparisons, and SQL over the store."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from budgetctl.cli.common import StoreOption, open_store
+from budgetctl.cli.common import JsonOption, StoreOption, open_store
 
 if TYPE_CHECKING:
     from budgetctl.study.plan import Plan
     from store import Store
 
+app = typer.Typer(invoke_without_command=True)
+
 Format = Literal["table", "md", "csv", "json", "latex"]
 
 
+@app.callback()
 def report(
+    context: typer.Context,
     grid: Annotated[Path | None, typer.Option("--grid", help="The recipe.", show_default=False)] = None,
     plan_id: Annotated[
         str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)
@@ -30,6 +34,9 @@ def report(
         Path | None,
         typer.Option("--plot", help="Also draw the curves: .png, .svg or .pdf.", show_default=False),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     store: StoreOption = None,
 ) -> None:
@@ -39,6 +46,8 @@ def report(
     """
     from budgetctl.errors import UsageError  # noqa: PLC0415
 
+    if context.invoked_subcommand is not None:
+        return
     if [grid, plan_id, sql].count(None) != 2:
         raise UsageError("say what to report: one of --grid RECIPE, --plan ID or --sql QUERY")
     opened = open_store(store, create=grid is not None)
@@ -47,7 +56,49 @@ def report(
 
         print_query(opened, sql, format_)
         return
-    print_tables(_plan(opened, grid, plan_id), opened, format_, plot)
+    print_tables(_plan(opened, grid, plan_id), opened, format_, plot, html)
+
+
+@app.command("lineage")
+def lineage(
+    key: Annotated[str, typer.Argument(help="A key or a unique prefix.")], store: StoreOption = None
+) -> None:
+    """Print what an artifact came from, as a tree with the figures of each stage.
+
+    Example: budgetctl report lineage 3f9a
+    """
+    opened = open_store(store, create=False)
+    _print_ancestors(opened, opened.resolve(key), "", "")
+
+
+@app.command("compare")
+def compare(
+    left: Annotated[str, typer.Argument(help="Key of an evaluation.")],
+    right: Annotated[str, typer.Argument(help="Key of another one of the same task.")],
+    store: StoreOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Compare two evaluations, item by item where they share items: which is better, and is that noise?
+
+    Example: budgetctl report compare 3f9a 77c0
+    """
+    import json  # noqa: PLC0415
+
+    from budgetctl.analysis.compare import compare as compare_cells  # noqa: PLC0415
+    from budgetctl.study.results import evaluation_result  # noqa: PLC0415
+
+    opened = open_store(store, create=False)
+    sides = [evaluation_result(opened.artifact(opened.resolve(key))) for key in (left, right)]
+    found = compare_cells(sides[:1], sides[1:])
+    print(json.dumps(found.as_json()) if json_ else found.as_text(), end="\n" if json_ else "")
+
+
+def _print_ancestors(store: Store, key: str, role: str, indent: str) -> None:
+    artifact = store.artifact(key)
+    figures = "  ".join(f"{n} {v:.4g}" for n, v in artifact.metrics.items() if isinstance(v, float))
+    print(f"{indent}{role + ': ' if role else ''}{artifact.stage} {key[:12]}  {figures}".rstrip())
+    for parent_role, parent in artifact.parents.items():
+        _print_ancestors(store, parent, parent_role, indent + "  ")
 
 
 def _plan(store: Store, grid: Path | None, plan_id: str | None) -> Plan:
@@ -62,16 +113,35 @@ def _plan(store: Store, grid: Path | None, plan_id: str | None) -> Plan:
     return plan_study(load_recipe(grid), store)
 
 
-def print_tables(plan: Plan, store: Store, format_: Format = "table", plot: Path | None = None) -> None:
-    """Print a plan's sweep tables on stdout, and draw the plot if asked for."""
+def print_tables(
+    plan: Plan, store: Store, format_: Format = "table", plot: Path | None = None, html: Path | None = None
+) -> None:
+    """Print a plan's sweep tables on stdout, and draw the plot and write the page if asked for."""
     from budgetctl.analysis.render import render  # noqa: PLC0415
     from budgetctl.analysis.table import build_tables  # noqa: PLC0415
     from budgetctl.study.results import cell_results  # noqa: PLC0415
 
-    tables = build_tables(cell_results(plan, store))
+    cells = cell_results(plan, store)
+    tables = build_tables(cells)
     width = shutil.get_terminal_size((100, 24)).columns
     print(render(tables, format_, width=width, color=sys.stdout.isatty()), end="")
     if plot is not None:
         from budgetctl.analysis.plots import plot_sweep  # noqa: PLC0415
 
         print(f"plot: {plot_sweep(tables, plot)}", file=sys.stderr)
+    if html is not None:
+        from budgetctl.analysis.page.study import write_study_page  # noqa: PLC0415
+        from budgetctl.study.recipe import parse_recipe  # noqa: PLC0415
+
+        page = write_study_page(
+            html,
+            cells,
+            store,
+            title=plan.name,
+            commands=[
+                f"budgetctl run --grid {plan.name}.yaml",
+                f"budgetctl report --grid {plan.name}.yaml --html {html}",
+            ],
+            prices=parse_recipe(plan.recipe).prices,
+        )
+        print(f"page: {page}", file=sys.stderr)

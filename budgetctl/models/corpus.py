@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from budgetctl.schema import Frozen
 from budgetctl.data.dice import Dice
+from budgetctl.schema import Frozen
 from budgetctl.tasks.arith import CHANGE, NAMES, START, THINGS, Core, cores_of, phrase
 
 PAST_GAINS = ("found", "bought", "got", "picked", "was given", "won")

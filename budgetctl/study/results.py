@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from budgetctl.errors import UsageError
 from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.state import PlanState, StageState, state_of
-from store import Store
+from store import Artifact, Store
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult, Verdicts
@@ -28,7 +29,7 @@ def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bo
     from budgetctl.analysis.cells import CellResult, CellStatus  # noqa: PLC0415  (numpy)
 
     axes = cell.axes
-    common = {
+    common: dict[str, Any] = {
         "base": axes["base"],
         "task": axes["task"],
         "method": axes["method"],
@@ -43,14 +44,36 @@ def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bo
     if state.stages[cell.result] is not StageState.HIT:
         status, reason = _why_missing(cell, state)
         return CellResult(**common, status=CellStatus(status), reason=reason)
-    artifact = store.artifact(cell.result)
-    metric = str(artifact.metrics["primary"])
-    score = artifact.metrics[metric]
-    prompts = artifact.metrics["prompts"]
-    assert isinstance(score, int | float)
-    assert isinstance(prompts, int)
-    verdicts = _verdicts(artifact.path("verdicts.parquet"), metric) if with_verdicts else None
-    return CellResult(**common, score=float(score), n_items=prompts, verdicts=verdicts)
+    return CellResult(**common, **_measured(store.artifact(cell.result), with_verdicts))
+
+
+def evaluation_result(evaluation: Artifact) -> CellResult:
+    """One evaluation outside any grid, for comparisons.
+
+    Raises:
+        UsageError: The artifact is no evaluation.
+    """
+    from budgetctl.analysis.cells import CellResult  # noqa: PLC0415
+
+    if evaluation.stage != "eval":
+        raise UsageError(
+            f"{evaluation.key[:12]} is a {evaluation.stage} artifact; give the key of an evaluation"
+        )
+    axes: dict[str, Any] = {"base": "", "method": "", "budget": 0.0, "sft_share": 0.0, "key": evaluation.key}
+    return CellResult(
+        task=str(evaluation.metrics["task"]), **axes, **_measured(evaluation, with_verdicts=True)
+    )
+
+
+def _measured(evaluation: Artifact, with_verdicts: bool) -> dict[str, Any]:
+    """Score, number of items and verdicts of a published evaluation."""
+    metric = str(evaluation.metrics["primary"])
+    verdicts = _verdicts(evaluation.path("verdicts.parquet"), metric) if with_verdicts else None
+    return {
+        "score": evaluation.metrics[metric],
+        "n_items": evaluation.metrics["prompts"],
+        "verdicts": verdicts,
+    }
 
 
 def _why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
