@@ -55,7 +55,7 @@ def render_slurm(settings: SlurmSettings, job: Job) -> str:
                   for name, value in _directives(settings, job)]  # fmt: skip
     lines = ["#!/bin/bash", *directives, *_origin(job), "", FUNCTIONS, *_preparation(settings), ""]
     lines += [*_variables(settings, job), f"max_timeouts={settings.max_timeouts}"]
-    lines += [f"warn_s={settings.warn_s}", "", SLURM_BODY]
+    lines += [f"warn_s={settings.warned_s}", "", SLURM_BODY]
     return "\n".join(lines)
 
 
@@ -86,7 +86,7 @@ def _directives(settings: SlurmSettings, job: Job) -> list[tuple[str, str | None
         ("ntasks", "1"),
         ("requeue", None),
         ("open-mode", "append"),
-        ("signal", f"B:USR2@{settings.warn_s}"),
+        ("signal", f"B:USR2@{settings.warned_s}"),
         ("output", _argument(f"{_plain(job.logs)}/%A_%a.out")),
     ]
 

@@ -121,7 +121,7 @@ class SlurmSettings(Frozen):
     at_once: int | None = Field(default=None, gt=0)
     """How many of them may run at the same time."""
     warn_s: int = Field(default=120, ge=10, le=65_535)
-    """Seconds before the time limit at which a worker is told to save and stop."""
+    """Seconds before the time limit at which a worker is told to save and stop; at most a quarter of the limit."""
     max_timeouts: int = Field(default=20, ge=0)
     """How often one worker may be requeued because of its time limit. Preemptions do not count."""
     setup: Annotated[tuple[str, ...], BeforeValidator(_commands), AfterValidator(_shell)] = ()
@@ -137,6 +137,28 @@ class SlurmSettings(Frozen):
     """Environment variables of the worker, taken literally."""
     logs: Path | None = None
     """Folder of the logs on a shared file system; without it `logs/` in the store."""
+
+    @property
+    def warned_s(self) -> int:
+        """Seconds of warning that leave a short job time to work: a warning as long as the job would come at once."""
+        limit = seconds_of_limit(self.time) if self.time is not None else None
+        return self.warn_s if limit is None else max(1, min(self.warn_s, limit // 4))
+
+
+def seconds_of_limit(text: str) -> int:
+    """Read a time limit as Slurm does.
+
+    Args:
+        text: Minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS.
+    """
+    days, dash, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+        return ((int(days) * 24 + hours) * 60 + minutes) * 60 + seconds
+    if len(parts) == 3:
+        return (parts[0] * 60 + parts[1]) * 60 + parts[2]
+    return parts[0] * 60 + (parts[1] if len(parts) == 2 else 0)
 
 
 def parse_array(text: str) -> dict[str, Any]:

@@ -140,6 +140,9 @@ class _Lease:
     began: float
     silent_since: float = NEVER
     taken_over: float = NEVER
+    lost: float = 0.0
+    """Seconds of work that the take-over threw away."""
+    dead: bool = False
 
     def counter(self, now: float, beat: float) -> int:
         return int((min(now, self.silent_since) - self.began) // beat)
@@ -169,6 +172,12 @@ class Site:
         before = self.leases.get(key)
         if before is not None:
             before.taken_over = self.turns.now
+            if not before.dead:
+                checkpoint = self.weather.checkpoint_s
+                kept = (min(before.silent_since, self.turns.now) - before.began) // checkpoint * checkpoint
+                self.done[key] += kept
+                before.lost = self.turns.now - before.began - kept
+                self.outcome.lost += before.lost
             resumes = before.silent_since + self.weather.cut_off_s
             self.turns.wake(before.owner, max(self.turns.now, resumes))
         self._tokens += 1
@@ -282,7 +291,7 @@ class Node:
         try:
             self._work(key, lease)
         except Killed:
-            lease.silent_since = site.turns.now
+            lease.silent_since, lease.dead = site.turns.now, True
             self._record(key, started, "")
             raise
         except InterruptedRunError:
@@ -297,6 +306,10 @@ class Node:
             site.count("beat", 2 * int((site.turns.now - started) // site.weather.beat_s))
         if key in site.published:
             site.outcome.duplicated += site.turns.now - started
+        elif (
+            lease.lost
+        ):  # it was cut off, and done before it could notice: what followed it is the second copy
+            site.outcome.lost -= lease.lost
         site.outcome.published[key] += 1
         site.published.add(key)
         self._record(key, started, "published")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from budgetctl.errors import UsageError
 from budgetctl.slurm.script import Job, render_bash, render_slurm
-from budgetctl.slurm.settings import SlurmSettings, parse_array
+from budgetctl.slurm.settings import SlurmSettings, parse_array, seconds_of_limit
 from budgetctl.slurm.setup import ENVIRONMENT_COMMANDS, shell_line
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -169,3 +169,25 @@ def test_array_option() -> None:
     for wrong in ("0", "8%0", "0-7", "8%", "8%x", "x\n"):
         with pytest.raises(ValueError, match="--array takes a number"):
             parse_array(wrong)
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("90", 5400),
+        ("1:30", 90),
+        ("1:30:00", 5400),
+        ("2-3", 183_600),
+        ("2-3:30", 185_400),
+        ("1-0:0:7", 86_407),
+    ],
+)
+def test_time_limits_are_read_as_slurm_reads_them(time: str, seconds: int) -> None:
+    assert seconds_of_limit(time) == seconds
+
+
+@pytest.mark.parametrize(("time", "warned"), [(None, 120), ("1-00:00:00", 120), ("5", 75), ("1", 15)])
+def test_the_warning_leaves_a_short_job_time_to_work(time: str | None, warned: int) -> None:
+    script = render_slurm(SlurmSettings(time=time), job())
+    assert f"#SBATCH --signal=B:USR2@{warned}\n" in script
+    assert f"warn_s={warned}\n" in script
