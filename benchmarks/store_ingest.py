@@ -62,18 +62,26 @@ def measure_ours(work: Path, name: str) -> Took:
     return took
 
 
-def measure_dvc(dvc: str, work: Path, name: str, link: str) -> Took:
+def prepare_dvc(dvc: str, work: Path, link: str) -> Path:
+    """An empty project, to be copied for every run; its state database lies beside it and is removed each time."""
+    template = work / f"dvc-{link or 'default'}"
+    shutil.rmtree(template, ignore_errors=True)
+    template.mkdir()
+    settings = {"core.site_cache_dir": str(work / "site"), "core.check_update": "false", "cache.type": link}
+    commands = [
+        ["init", "-q", "--no-scm"],
+        *(["config", name, value] for name, value in settings.items() if value),
+    ]
+    for arguments in commands:
+        subprocess.run([dvc, *arguments], cwd=template, check=True, stdout=subprocess.DEVNULL)
+    return template
+
+
+def measure_dvc(dvc: str, work: Path, name: str, template: Path) -> Took:
     project = work / "project"
-    project.mkdir()
-
-    def configure(*arguments: str) -> None:
-        subprocess.run([dvc, *arguments], cwd=project, check=True, stdout=subprocess.DEVNULL)
-
-    configure("init", "-q", "--no-scm")
-    configure("config", "core.site_cache_dir", str(project / "site"))
-    configure("config", "core.check_update", "false")
-    if link:
-        configure("config", "cache.type", link)
+    for leftover in (project, work / "site"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(template, project)
     subprocess.run(["cp", "-rl", str(work / name), str(project / name)], check=True)
     os.sync()
     took = took_by_process([dvc, "add", "-q", name], project)
@@ -86,20 +94,25 @@ def main() -> None:
     parser.add_argument("--dvc", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["big", "many"])
     options = parser.parse_args()
     work = options.work.absolute()
     make_sources(work)
+    linking, copying = (prepare_dvc(options.dvc, work, link) for link in ("hardlink", ""))
     print(machine())
-    for name, what in (("big", "one file of 2 GB"), ("many", "2,000 files of 256 KiB")):
+    sources = {"big": "one file of 2 GB", "many": "2,000 files of 256 KiB"}
+    for name in [options.only] if options.only else sources:
         contenders = {
             "plain BLAKE3": lambda name=name: took_by_process(
                 [sys.executable, "-c", HASH, str(work / name)], work
             ),
             "store ingest": lambda name=name: measure_ours(work, name),
-            "dvc add, hard links": lambda name=name: measure_dvc(options.dvc, work, name, "hardlink"),
-            "dvc add, default": lambda name=name: measure_dvc(options.dvc, work, name, ""),
+            "dvc add, hard links": lambda name=name: measure_dvc(options.dvc, work, name, linking),
+            "dvc add, default": lambda name=name: measure_dvc(options.dvc, work, name, copying),
         }
-        print(f"\n{what}\n\n{table(in_turn(contenders, options.rounds), 'store ingest')}", flush=True)
+        print(
+            f"\n{sources[name]}\n\n{table(in_turn(contenders, options.rounds), 'store ingest')}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -29,12 +29,14 @@ def keep_blob(layout: Layout, path: Path, digest: str, workplace: Path) -> None:
         workplace: A private folder on the store's file system, for the link in between.
     """
     blob = layout.blob(digest)
-    make_directory(blob.parent)
     while True:
         try:
             if not share_file(path, blob):
                 _say_once_that_files_are_copied(layout)
             return
+        except FileNotFoundError:
+            blob.parent.mkdir(exist_ok=True)
+            continue
         except FileExistsError:
             pass
         try:

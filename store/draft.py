@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +29,7 @@ from store.files import (
     make_directory,
     remove_tree,
     share_file,
+    sync_files,
     token,
     walk_files,
     write_exclusive,
@@ -59,6 +60,7 @@ class Draft:
     def __init__(self, layout: Layout, payload: Payload, folder: Path) -> None:
         self._layout = layout
         self._known: dict[str, tuple[Signature, str]] = {}
+        self._user = os.geteuid()
         self.payload = payload
         self.folder = folder
         self.files = folder / "files"
@@ -84,21 +86,25 @@ class Draft:
         Raises:
             UsageError: `source` is not a file, or `name` is taken or not a plain relative name.
         """
-        real = source.resolve()
-        if not real.is_file():
-            raise UsageError(f"{source} is not a file")
+        real = source.resolve() if source.is_symlink() else source
         target = self._target(name)
-        if target.exists():
-            raise UsageError(f"the draft already has a file {name!r}")
         with disk_errors(self._layout.root):
-            if share_file(real, target):
-                return
-        with self.create(name) as writer, real.open("rb") as reader:
-            shutil.copyfileobj(reader, writer, _COPY_BYTES)
+            try:
+                if share_file(real, target):
+                    return
+                with self.create(name) as writer, real.open("rb") as reader:
+                    shutil.copyfileobj(reader, writer, _COPY_BYTES)
+            except FileExistsError:
+                raise UsageError(f"the draft already has a file {name!r}") from None
+            except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+                if real.is_file():
+                    raise
+                raise UsageError(f"{source} is not a file") from error
 
     def _target(self, name: str) -> Path:
         target = self.files / check_name(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if "/" in name:
+            target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def publish(self, metrics: Mapping[str, Scalar], provenance: Mapping[str, Any]) -> Artifact:
@@ -156,17 +162,15 @@ class Draft:
             check_name(name)
         with ThreadPoolExecutor(min(len(listed), 2 * (os.cpu_count() or 1)) or 1) as pool:
             entries = dict(pool.map(lambda row: (row[0], self._settle_file(*row)), listed))
-        for folder in _folders_of(self.files, entries):
-            fsync_path(folder)
+        sync_files(self.files, [self.files / name for name in entries])
         return entries
 
     def _settle_file(self, name: str, status: os.stat_result) -> FileEntry:
         path = self.files / name
         known = self._known.get(name)
-        digest = known[1] if known and known[0] == signature(status) else hash_file(path)
-        fsync_path(path)
-        if os.geteuid() in {0, status.st_uid}:
-            path.chmod(0o444)
+        digest = known[1] if known and known[0] == signature(status) else hash_file(path, status.st_size)
+        if status.st_mode & 0o222 and self._user in {0, status.st_uid}:
+            os.chmod(path, 0o444)  # noqa: PTH101  (thousands of small files: each path object counts)
         keep_blob(self._layout, path, digest, self.folder)
         return FileEntry(status.st_size, digest)
 
@@ -253,13 +257,6 @@ def draft_owner_lives(folder: Path) -> bool | None:
     if found is None or not me.machine or found[3] != _machine_mark(me):
         return None
     return not Holder(me.host, me.machine, int(found[1]), int(found[2]), me.user, "").is_dead()
-
-
-def _folders_of(root: Path, names: Iterable[str]) -> set[Path]:
-    """Every folder from `root` down that leads to one of the files."""
-    return {root} | {
-        parent for name in names for parent in (root / name).parents if parent.is_relative_to(root)
-    }
 
 
 def _draft_name(key: str) -> str:

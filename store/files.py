@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib
 import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from store.errors import NoSpace, ReadOnlyStore, StoreError, UsageError
 
+_MANY_FILES = 32
 _FICLONE = 0x40049409  # ioctl of linux/fs.h: share the extents of another file, where the file system can
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -54,6 +56,27 @@ def fsync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_files(folder: Path, paths: Sequence[Path]) -> None:
+    """Bring files, and the folders from `folder` down that lead to them, to the disk.
+
+    Each fsync of a freshly linked file waits for the file system's journal; for many files one syncfs is a hundred
+    times quicker, although it also writes what others have pending on that file system.
+    """
+    if len(paths) > _MANY_FILES:
+        library = importlib.import_module("ctypes").CDLL(None, use_errno=True)
+        if hasattr(library, "syncfs"):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                if library.syncfs(descriptor) != 0:
+                    raise OSError(errno.EIO, "the file system could not be synced", str(folder))
+            finally:
+                os.close(descriptor)
+            return
+    folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(folder)}
+    for path in (*paths, *sorted(folders | {folder}, reverse=True)):
+        fsync_path(path)
 
 
 def make_directory(path: Path) -> None:

@@ -30,13 +30,17 @@ def signature(status: os.stat_result) -> Signature:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path, size: int = -1) -> str:
     """64 hex digits of a file's bytes; the file is mapped, never read into memory.
+
+    Args:
+        path: The file.
+        size: Its size if known; a hint that only decides how many threads to use.
 
     Raises:
         OSError: The file cannot be read.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if size < 0 else size
     hasher = blake3(max_threads=blake3.AUTO if size >= _MANY_THREADS_FROM else 1)
     return hasher.update_mmap(path).hexdigest()
 

@@ -32,7 +32,7 @@ class Layout:
         return self.artifact(key) / "manifest.json"
 
     def blob(self, digest: str) -> Path:
-        return self.root / "blobs" / digest[:2] / digest
+        return Path(f"{self.root}/blobs/{digest[:2]}/{digest}")
 
     def lease(self, name: str) -> Path:
         return self.root / "leases" / name

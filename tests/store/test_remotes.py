@@ -80,6 +80,14 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, A
     thread.start()
     assert started.wait(20), "the SSH server did not start"
     yield {"port": port, "username": "tester", "password": "very-secret"}
+
+    async def stop() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
 
