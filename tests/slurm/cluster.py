@@ -17,7 +17,7 @@ from budgetctl.study.plan import Plan
 from store import Store
 
 BUDGETCTL = (sys.executable, "-m", "budgetctl")
-WAIT_S = 200.0
+WAIT_S = 500.0
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:

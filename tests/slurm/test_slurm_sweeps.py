@@ -24,7 +24,7 @@ from tests.slurm.cluster import (
     write_recipe,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LONG = {"shares": [1], "budgets": [32], "slurm": {"workers": 1}}
 
