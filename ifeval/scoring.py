@@ -66,13 +66,13 @@ class _LooseForms:
     """The eight forms of an answer that the loose reading tries, made when first needed, each once."""
 
     def __init__(self, answer: str) -> None:
-        self._answer = answer
+        self.answer = answer
         self._forms: list[str] | None = None
 
     def all(self) -> list[str]:
         if self._forms is None:
-            lines = self._answer.split("\n")
-            cut = [self._answer, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
+            lines = self.answer.split("\n")
+            cut = [self.answer, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
             forms = dict.fromkeys(form for whole in cut for form in (whole, whole.replace("*", "")))
             self._forms = [form for form in forms if form.strip()]
         return self._forms
@@ -87,6 +87,5 @@ def _strict(checker: Checker, answer: str) -> bool:
 def _loose(checker: Checker, forms: _LooseForms, known: bool) -> bool:
     if checker.draws:
         checker.draw()
-    elif known:
-        return True
-    return any(checker.follows(form) for form in forms.all())
+        return any(checker.follows(form) for form in forms.all())
+    return known or any(checker.follows(form) for form in forms.all() if form is not forms.answer)

@@ -47,9 +47,13 @@ class NgramTable:
 
     def rows(self, ngrams: Sequence[str]) -> NDArray[np.float64]:
         """The relative frequency of each n-gram in each language, shape (n-grams, languages)."""
-        self._add(set(ngrams).difference(self._numbers))
         numbers = self._numbers
-        return np.asarray(self._rows[[numbers[ngram] for ngram in ngrams]])
+        try:
+            wanted = [numbers[ngram] for ngram in ngrams]
+        except KeyError:  # rare once a few texts have been seen, so not looked for beforehand
+            self._add(set(ngrams).difference(numbers))
+            wanted = [numbers[ngram] for ngram in ngrams]
+        return np.asarray(self._rows[np.array(wanted, dtype=np.intp)])
 
     def is_outdone(self, code: str, text: str) -> bool:
         """Whether a language cannot be the answer for a normalised text in plain Latin letters, at a glance.
@@ -73,8 +77,6 @@ class NgramTable:
         return self._latin[code]
 
     def _add(self, ngrams: set[str]) -> None:
-        if not ngrams:
-            return
         rows = {ngram: [0.0] * len(self.codes) for ngram in ngrams}
         for column, profile in enumerate(self._profiles):
             counts, totals = profile.counts, profile.totals
