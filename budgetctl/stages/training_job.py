@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from budgetctl.models.templates import Template
 from budgetctl.stages.stage import Metric, StageContext
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import TrainingJob
+from budgetctl.training.reference import FILE_NAME
 from budgetctl.training.run import train
 from budgetctl.training.tracking import tracker
+from store import Payload
+
+REFERENCE_REVISION = 1
 
 
 def run_training(
@@ -23,6 +28,10 @@ def run_training(
 ) -> Mapping[str, Metric]:
     """Train in the stage's draft, as its execution says."""
     execution, payload = context.execution, context.draft.payload
+    wanted = reference_payload(context, template, settings) if isinstance(settings, PftSettings) else None
+    known = None
+    if wanted is not None and context.store.has(wanted.key):
+        known = context.store.artifact(wanted.key).path(FILE_NAME)
     config = {
         "key": payload.key,
         "parents": dict(payload.parents),
@@ -46,5 +55,27 @@ def run_training(
             should_stop=context.should_stop,
             processes=execution.processes,
             track=track,
+            reference=known,
         )
-        return train(job, settings)
+        metrics = train(job, settings)
+    if wanted is not None and known is None:
+        _keep_reference(context, wanted)
+    return metrics
+
+
+def reference_payload(context: StageContext, template: Template, settings: PftSettings) -> Payload:
+    """Describe the reference log-probabilities of a preference training: whom they depend on, and nothing else."""
+    roles = {role: artifact.key for role, artifact in context.parents.items()}
+    identity = {
+        "template": template.model_dump(mode="json"),
+        "precision": settings.precision,
+        "weights": settings.weights,
+    }
+    return Payload(stage="reference", revision=REFERENCE_REVISION, identity=identity, parents=roles)
+
+
+def _keep_reference(context: StageContext, payload: Payload) -> None:
+    """Publish what this training scored, for the other trainings of a sweep; the first publisher wins."""
+    draft = context.store.draft(payload)
+    shutil.copyfile(context.draft.scratch / FILE_NAME, draft.files / FILE_NAME)
+    draft.publish({}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ def attempt(
     with _quiet_libraries(), job.reporter.bar(method.title, order.steps) as bar:
         watch = Watch(bar, job.should_stop, job.checkpoint_every_s, method.check_first_step, job.track)
         try:
-            trainer = _trainer(method, base, shape, order, encoder, watch)
+            trainer = _trainer(method, base, shape, order, encoder, watch, job.reference)
             ready = time.monotonic()
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         except torch.cuda.OutOfMemoryError as error:
@@ -107,6 +108,7 @@ def attempt(
         "processes": job.processes,
         "recomputed_activations": recompute,
         "optimizer": shape.optimizer,
+        "reference_texts_scored": getattr(trainer, "scored_texts", None),
         "resumed_at_step": int(resume.name.rsplit("-", 1)[-1]) if resume else 0,
         "prepare_s": round(ready - started, 3),
         "train_s": round(time.monotonic() - ready, 3),
@@ -138,7 +140,13 @@ def _load(
 
 
 def _trainer(
-    method: Method, base: LoadedBase, shape: Shape, order: RowOrder, encoder: Encoder, watch: Watch
+    method: Method,
+    base: LoadedBase,
+    shape: Shape,
+    order: RowOrder,
+    encoder: Encoder,
+    watch: Watch,
+    reference: Path | None,
 ) -> Any:
     from transformers import PrinterCallback  # noqa: PLC0415
 
@@ -148,6 +156,7 @@ def _trainer(
         train_dataset=method.dataset(order.stream()),
         processing_class=encoder.tokenizer,
         callbacks=[watch],
+        **({"known_reference": reference} if method.has_reference else {}),
     )
     trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout
     return trainer

@@ -35,6 +35,7 @@ class TrainingJob:
         should_stop: Asked between steps.
         processes: Data-parallel processes on this machine.
         track: Given every step's figures, for an experiment tracker.
+        reference: File with reference log-probabilities of earlier trainings that start from the same policy.
     """
 
     base: Path
@@ -52,6 +53,7 @@ class TrainingJob:
     should_stop: Callable[[], bool]
     processes: int = 1
     track: Track | None = None
+    reference: Path | None = None
 
     def document(self) -> dict[str, Any]:
         """The part that another process can read: everything but `reporter`, `should_stop` and `track`."""
@@ -71,7 +73,7 @@ class TrainingJob:
     ) -> TrainingJob:
         """Rebuild a job from `document`."""
         values = dict(document)
-        for name in ("base", "parent", "data", "out", "scratch"):
+        for name in ("base", "parent", "data", "out", "scratch", "reference"):
             values[name] = Path(values[name]) if values[name] is not None else None
         values["template"] = Template.model_validate(values["template"])
         return cls(**values, reporter=reporter, should_stop=should_stop)

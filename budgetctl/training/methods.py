@@ -35,6 +35,7 @@ class Method:
         trainer: TRL's trainer class.
         check_first_step: Guard on the first step's figures.
         least: Smallest micro-batch.
+        has_reference: Whether the loss compares with a reference policy.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Method:
     trainer: Any
     check_first_step: FirstStepCheck | None = None
     least: int = 1
+    has_reference: bool = True
 
 
 def method_of(
@@ -72,6 +74,7 @@ def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limi
         dataset=lambda stream: datasets.demonstrations(rows, stream),
         arguments=lambda shape: arguments.sft_arguments(settings, shape),
         trainer=SupervisedTrainer,
+        has_reference=False,
     )
 
 

@@ -21,15 +21,17 @@ from unittest.mock import patch
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 from trl.trainer import dpo_trainer, kto_trainer
 
 from budgetctl.errors import BudgetctlError
+from budgetctl.training.reference import FILE_NAME, read_scores, text_digest, write_scores
 
-REFERENCE_FILE = "reference.pt"
 WEIGHTS_FILE = "trained.safetensors"
 WHOLE_MARKER = "whole"
+PAIR_SIDES = {"ref_chosen_logps": "chosen_ids", "ref_rejected_logps": "rejected_ids"}
+UNPAIRED_SIDES = {"ref_logps": "completion_ids", "ref_KL_logps": "KL_completion_ids"}
+"""TRL's column of reference log-probabilities → the column of the answers they belong to."""
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -107,54 +109,66 @@ class _KeptReference(_Checkpoints):
 
     data_collator: Any
     compute_ref_log_probs: Any
+    known_reference: Path | None
+    scored_texts: int = 0
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        file = Path(self.args.output_dir).parent / REFERENCE_FILE
-        if self.accelerator.is_main_process and not file.exists():
-            unfinished = file.with_suffix(".unfinished")
-            torch.save(self._reference_columns(dataset, batch_size), unfinished)
-            unfinished.replace(file)
+        """Add the reference's columns, scoring only texts that no earlier run has scored."""
+        file = Path(self.args.output_dir).parent / FILE_NAME
+        sides = PAIR_SIDES if "chosen_ids" in dataset.column_names else UNPAIRED_SIDES
+        if self.accelerator.is_main_process:
+            known = read_scores([self.known_reference, file])
+            self.scored_texts = self._score_unknown(dataset, sides, known, batch_size)
+            write_scores(file, known)
         self.accelerator.wait_for_everyone()
-        columns: dict[str, torch.Tensor] = torch.load(file, weights_only=True)
-        for column, values in columns.items():
-            if len(values) != len(dataset) or not bool(torch.isfinite(values).all()):
+        scores = read_scores([file])
+        for column, answer in sides.items():
+            values = [scores.get(text_digest(row["prompt_ids"], row[answer])) for row in dataset]
+            if lacking := sum(value is None for value in values):
                 raise BudgetctlError(
-                    f"The reference log-probabilities ({column}) are incomplete: "
-                    f"{int(torch.isfinite(values).sum())} of {len(dataset)} rows."
+                    f"The reference log-probabilities ({column}) are incomplete: {lacking} of {len(values)} rows "
+                    "have none, or none that is a number."
                 )
-            dataset = dataset.add_column(column, values.tolist())
+            dataset = dataset.add_column(column, values)
         return dataset
 
-    def _reference_columns(self, dataset: Any, batch_size: int) -> dict[str, torch.Tensor]:
-        """Score every distinct row once; the dataset repeats them pass by pass."""
-        paired = "chosen_ids" in dataset.column_names
-        names = ("ref_chosen_logps", "ref_rejected_logps") if paired else ("ref_logps", "ref_KL_logps")
-        place: dict[tuple[int, ...], int] = {}
-        owner = [place.setdefault(self._content(row), len(place)) for row in dataset]
-        first = {which: index for index, which in reversed(list(enumerate(owner)))}
-        distinct = dataset.select([first[which] for which in range(len(place))])
-        parts: list[tuple[torch.Tensor, ...]] = []
+    def _score_unknown(
+        self, dataset: Any, sides: dict[str, str], known: dict[str, float], batch_size: int
+    ) -> int:
+        """Score each distinct row with a text that is not known, longest first; return how many texts that were."""
+        unknown: dict[tuple[str, ...], int] = {}
+        for index, row in enumerate(dataset):
+            texts = tuple(text_digest(row["prompt_ids"], row[answer]) for answer in sides.values())
+            if any(text not in known for text in texts):
+                unknown.setdefault(texts, index)
+        rows = dataset.select(list(unknown.values()))
+        lengths = [
+            len(row["prompt_ids"]) + max(len(row[answer]) for answer in sides.values()) for row in rows
+        ]
+        order = sorted(range(len(rows)), key=lambda place: -lengths[place])
+        names = list(unknown)
         self.model.eval()
-        for batch in DataLoader(distinct, batch_size=batch_size, collate_fn=self.data_collator):
+        before = len(known)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            batch = self.data_collator([rows[place] for place in part])
             moved = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
             scores = self.compute_ref_log_probs(self.model, moved)
-            parts.append(tuple(score.float().cpu() for score in scores if score is not None))
-        columns = [torch.cat(column)[owner] for column in zip(*parts, strict=True)]
-        return dict(zip(names, columns, strict=False))
-
-    @staticmethod
-    def _content(row: dict[str, Any]) -> tuple[int, ...]:
-        lists = [row[name] for name in sorted(row) if name.endswith("_ids")]
-        return tuple(token for ids in lists for token in (*ids, -1))
+            for side, values in enumerate(scores):
+                known |= {
+                    names[place][side]: value for place, value in zip(part, values.tolist(), strict=True)
+                }
+        return len(known) - before
 
 
 class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
     """DPO and its relatives on tokenised pairs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.known_reference = kwargs.pop("known_reference")
         # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
         with patch.object(dpo_trainer, "hash_module", return_value=""):
             super().__init__(*args, **kwargs)
@@ -165,6 +179,7 @@ class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._divergence: torch.Tensor | None = None
+        self.known_reference = kwargs.pop("known_reference")
         with patch.object(kto_trainer, "hash_module", return_value=""):
             super().__init__(*args, **kwargs)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from budgetctl.models.templates import Template
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.training.config import LoraSettings, PftSettings, SftSettings
+from store import Store
 
 TINY = Template.named("tiny")
 SMALL = LoraSettings(rank=4)
@@ -47,3 +49,24 @@ def test_data_of_another_kind(
         run_stage(PftStage(identity(), base=base_key, data=publish_rows("sft.parquet")))
     with pytest.raises(UsageError, match=r"kto needs unpaired.parquet or pref.parquet"):
         run_stage(PftStage(identity(method="kto"), base=base_key, data=publish_rows("sft.parquet")))
+
+
+def test_a_sweep_scores_the_reference_once(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str], stage_store: Store
+) -> None:
+    pairs = publish_rows("pref.parquet")
+
+    def scored(seed: int = 0, **settings: Any) -> Any:
+        wanted = identity(**settings).model_copy(update={"seed": seed})
+        return run_stage(PftStage(wanted, base=base_key, data=pairs)).artifact.metrics
+
+    first = scored()
+    assert first["reference_texts_scored"] == 48
+    for other in (scored(seed=4), scored(beta=1.0), scored(method="ipo"), scored(adapter="continue")):
+        assert other["reference_texts_scored"] == 0
+    assert scored(beta=1.0, seed=9)["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
+    mismatched = scored(method="kto")["reference_texts_scored"]
+    assert 0 < mismatched <= 48
+    kept = [artifact for artifact in stage_store.artifacts() if artifact.stage == "reference"]
+    assert len(kept) == 1
+    assert kept[0].parents == {"base": base_key, "data": pairs}
