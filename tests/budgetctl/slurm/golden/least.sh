@@ -73,6 +73,23 @@ requeue() {
   exit 75
 }
 
+# kill the worker if it does not end in time; its lease is then seen to be dead
+late=
+alarm=
+set_alarm() {
+  [ -z "$alarm" ] || return
+  ( sleep $((warn_s * 3 / 4)) & sleeping=$!; trap 'kill "$sleeping"' TERM; wait "$sleeping" && kill -s ALRM $$ ) &
+  alarm=$!
+}
+out_of_time() {
+  late=1
+  again=1
+  say "$me worker does not stop; killing it, its last checkpoint remains"
+  kill -s KILL "${pids[@]}" 2>/dev/null
+}
+trap 'pass_on USR2; set_alarm' USR2
+trap out_of_time ALRM
+
 crashes=0
 while :; do
   say "$me attempt $restart on ${SLURMD_NODENAME:-$(hostname)}; log $log"
@@ -85,6 +102,8 @@ while :; do
   [ "$code" -gt 128 ] && [ -z "$signalled" ] && [ "$crashes" -lt 3 ] || break
   crashes=$((crashes + 1))
 done
+[ -z "$alarm" ] || kill "$alarm" 2>/dev/null
+[ -z "$late" ] || code=75
 tail -n 3 "$log" >&2
 # a signal that came before the worker could listen to it
 case $code in 140 | 143) [ -z "$signalled" ] || code=75 ;; esac
