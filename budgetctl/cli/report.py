@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +14,26 @@ import typer
 from budgetctl.cli.common import JsonOption, StoreOption, open_store
 
 if TYPE_CHECKING:
+    from budgetctl.analysis.cells import CellResult
+    from budgetctl.analysis.table import SweepTable
     from budgetctl.study.plan import Plan
     from store import Store
 
 app = typer.Typer(invoke_without_command=True)
 
 Format = Literal["table", "md", "csv", "json", "latex"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How a study is to be shown."""
+
+    format: Format = "table"
+    by: Literal["budget", "cost", "n_sft", "n_pft"] = "budget"
+    where: tuple[str, ...] = ()
+    plot: Path | None = None
+    plot_kind: str = "sweep"
+    html: Path | None = None
 
 
 @app.callback()
@@ -33,6 +49,19 @@ def report(
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Also draw the curves: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    plot_kind: Annotated[
+        Literal["sweep", "heat", "frontier", "cost"], typer.Option(help="Which picture --plot draws.")
+    ] = "sweep",
+    by: Annotated[
+        Literal["budget", "cost", "n_sft", "n_pft"], typer.Option(help="What the table's rows are.")
+    ] = "budget",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only cells that meet it, such as task=gsm8k or budget>=1000; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
@@ -56,7 +85,8 @@ def report(
 
         print_query(opened, sql, format_)
         return
-    print_tables(_plan(opened, grid, plan_id), opened, format_, plot, html)
+    view = View(format_, by, tuple(where or ()), plot, plot_kind, html)
+    print_tables(_plan(opened, grid, plan_id), opened, view)
 
 
 @app.command("lineage")
@@ -113,35 +143,37 @@ def _plan(store: Store, grid: Path | None, plan_id: str | None) -> Plan:
     return plan_study(load_recipe(grid), store)
 
 
-def print_tables(
-    plan: Plan, store: Store, format_: Format = "table", plot: Path | None = None, html: Path | None = None
-) -> None:
+def print_tables(plan: Plan, store: Store, view: View | None = None) -> None:
     """Print a plan's sweep tables on stdout, and draw the plot and write the page if asked for."""
     from budgetctl.analysis.render import render  # noqa: PLC0415
+    from budgetctl.analysis.select import select_cells  # noqa: PLC0415
     from budgetctl.analysis.table import build_tables  # noqa: PLC0415
     from budgetctl.study.results import cell_results  # noqa: PLC0415
 
-    cells = cell_results(plan, store)
-    tables = build_tables(cells)
+    view = view or View()
+    cells = select_cells(cell_results(plan, store), view.where)
+    tables = build_tables(cells, by=view.by)
     width = shutil.get_terminal_size((100, 24)).columns
-    print(render(tables, format_, width=width, color=sys.stdout.isatty()), end="")
-    if plot is not None:
-        from budgetctl.analysis.plots import plot_sweep  # noqa: PLC0415
-
-        print(f"plot: {plot_sweep(tables, plot)}", file=sys.stderr)
-    if html is not None:
+    print(render(tables, view.format, width=width, color=sys.stdout.isatty()), end="")
+    if view.plot is not None:
+        print(f"plot: {_draw(cells, tables, view.plot, view.plot_kind)}", file=sys.stderr)
+    if view.html is not None:
         from budgetctl.analysis.page.study import write_study_page  # noqa: PLC0415
         from budgetctl.study.recipe import parse_recipe  # noqa: PLC0415
 
+        commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report")]
+        prices = parse_recipe(plan.recipe).prices
         page = write_study_page(
-            html,
-            cells,
-            store,
-            title=plan.name,
-            commands=[
-                f"budgetctl run --grid {plan.name}.yaml",
-                f"budgetctl report --grid {plan.name}.yaml --html {html}",
-            ],
-            prices=parse_recipe(plan.recipe).prices,
+            view.html, cells, store, title=plan.name, commands=commands, prices=prices, by=view.by
         )
         print(f"page: {page}", file=sys.stderr)
+
+
+def _draw(cells: Sequence[CellResult], tables: Sequence[SweepTable], path: Path, kind: str) -> Path:
+    from budgetctl.analysis.curve_plots import plot_cost  # noqa: PLC0415
+    from budgetctl.analysis.grid_plots import plot_frontier, plot_heat_map  # noqa: PLC0415
+    from budgetctl.analysis.plots import plot_sweep  # noqa: PLC0415
+
+    if kind == "cost":
+        return plot_cost(cells, path)
+    return {"sweep": plot_sweep, "heat": plot_heat_map, "frontier": plot_frontier}[kind](tables, path)
