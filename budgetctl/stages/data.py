@@ -105,13 +105,13 @@ class DataStage:
         order = Order(identity.seed, identity.end, identity.answers)
         reader = _Reader(context, identity)
         pool = reader.pool(identity.source, identity.kind, identity.split)
-        what = f"{identity.source.source} ({identity.split})"
+        what = f"{identity.source.title} ({identity.split})"
         chosen = cut(pool, identity.kind, identity.size, order, what)
         summary = card(pool, chosen, identity.kind)
         if identity.apart_from is not None:
             side = identity.apart_from
             sft = reader.pool(side.source, "sft", "train")
-            picked = cut(sft, "sft", side.size, replace(order, end="front"), side.source.source)
+            picked = cut(sft, "sft", side.size, replace(order, end="front"), side.source.title)
             require_apart(
                 [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], side.size
             )

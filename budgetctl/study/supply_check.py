@@ -91,8 +91,8 @@ class _RowCounter:
         pool = self._pool(source, kind, held_out)
         name = (f"{kind} {source.model_dump_json()} {held_out}", order)
         if name not in self._rankings or (size is not None and size > len(pool)):
-            cut(pool, kind, size, order, source.source)  # says what is missing
-            self._rankings[name] = cut(pool, kind, None, order, source.source)
+            cut(pool, kind, size, order, source.title)  # says what is missing
+            self._rankings[name] = cut(pool, kind, None, order, source.title)
         return [pool.prompt_ids[row] for row in self._rankings[name][:size]]
 
     def _here(self, source: AnySource) -> bool:

@@ -36,6 +36,10 @@ class ArithSource(Frozen):
     """Share of `own` questions for which there is a pair too: careful over a solution with a step too many."""
 
     @property
+    def title(self) -> str:
+        return "arith"
+
+    @property
     def small(self) -> bool:
         return True
 

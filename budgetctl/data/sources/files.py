@@ -88,6 +88,10 @@ class LocalFiles(Frozen):
         ), located
 
     @property
+    def title(self) -> str:
+        return "the files"
+
+    @property
     def small(self) -> bool:
         return False
 

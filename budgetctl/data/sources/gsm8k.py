@@ -50,6 +50,10 @@ class Gsm8kFiles(Frozen):
         return cls(**hashes), {hashes[name]: path for name, path in paths.items()}
 
     @property
+    def title(self) -> str:
+        return "gsm8k-files"
+
+    @property
     def small(self) -> bool:
         return True
 

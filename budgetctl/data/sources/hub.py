@@ -46,6 +46,10 @@ class HubDataset(Frozen):
         return f"hub:{self.repository}@{self.revision}+{self.epoch}"
 
     @property
+    def title(self) -> str:
+        return self.repository
+
+    @property
     def small(self) -> bool:
         return False
 

@@ -22,6 +22,10 @@ class Source(Protocol):
     """A frozen pydantic model with a literal field `source`; every field of it enters the data key."""
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+
+    @property
     def small(self) -> bool:
         """Whether all rows surely fit in memory."""
 

@@ -39,6 +39,7 @@ class ListedSource:
 
     rows: Mapping[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     small: bool = True
+    title: str = "listed rows"
 
     def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
         return in_batches(self.rows.get((kind, split), []), kind)
