@@ -82,7 +82,7 @@ class TrainingSettings(Frozen):
     overlong: Literal["error", "truncate"] = "error"
     """What happens to a longer row: cutting an answer teaches a model not to stop, so it is not the default."""
     precision: Precision = "float32"
-    """Of the base's weights and the arithmetic; trained adapters are float32."""
+    """Of the base's weights and the arithmetic; trained adapters are float32 (bfloat16 under `qlora`)."""
 
 
 class SftSettings(TrainingSettings):
