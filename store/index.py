@@ -99,6 +99,7 @@ class Index:
         try:
             if re.search(rf"\b{CURVES.name}\b", sql):
                 _show_curves(connection, self._layout)
+            _confine(connection, self._layout)
             cursor = connection.execute(sql, list(params))
             return Result([column[0] for column in cursor.description or []], cursor.fetchall())
         except duckdb.Error as error:
@@ -130,6 +131,14 @@ class Index:
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Let a query read the store's artifacts (curves lie there) and no other file, and write none."""
+    if connection.execute("SELECT current_setting('enable_external_access')").fetchone() == (True,):
+        artifacts = str(layout.root / "artifacts").replace("'", "''")
+        connection.execute(f"SET allowed_directories = ['{artifacts}']")
+        connection.execute("SET enable_external_access = false")
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -141,6 +141,22 @@ def test_queries_cannot_change_the_index_and_errors_are_sentences(store: Store) 
     assert index.query("SELECT ? + 1 AS two", [1]).dicts() == [{"two": 2}]
 
 
+def test_queries_reach_no_file_outside_the_store(store: Store, publish: Publish, tmp_path: Path) -> None:
+    publish(1)
+    secret, target = tmp_path / "secret.csv", tmp_path / "out.csv"
+    secret.write_text("a\n1\n")
+    index = store.index()
+    for sql in (
+        f"FROM read_csv('{secret}')",
+        f"COPY (SELECT 1) TO '{target}'",
+        f"ATTACH '{tmp_path}/other.db'",
+    ):
+        with pytest.raises(UsageError, match="Permission Error"):
+            index.query(sql)
+    assert not target.exists()
+    assert index.query("SELECT count(*) FROM curves").rows == [(0,)]
+
+
 def test_many_readers_and_writers_at_once(store: Store) -> None:
     code = """
 import sys
