@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-
-from tests.slurm.cluster import Cluster, processes_with, wait_until
+from slurm_cluster import Cluster, processes_with, wait_until
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-from budgetctl.console import SilentReporter
-from budgetctl.models.tiny import TinyConfig, pretrain
-from budgetctl.study.plan import Plan
-from budgetctl.study.progress import read_progress
-from budgetctl.study.state import StageState, state_of
-from store import Store
-from tests.slurm.cluster import (
+from slurm_cluster import (
     BUDGETCTL,
     Cluster,
     assert_complete_and_clean,
@@ -23,6 +16,13 @@ from tests.slurm.cluster import (
     wait_until,
     write_recipe,
 )
+
+from budgetctl.console import SilentReporter
+from budgetctl.models.tiny import TinyConfig, pretrain
+from budgetctl.study.plan import Plan
+from budgetctl.study.progress import read_progress
+from budgetctl.study.state import StageState, state_of
+from store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
