@@ -54,6 +54,9 @@ def data(
         int | None,
         typer.Option(min=1, help="With --base: leave longer rows out before cutting.", show_default=False),
     ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Look branches of hub datasets up anew; older rows keep theirs.")
+    ] = False,
     settings: SetOption = None,
     store: StoreOption = None,
     offline: OfflineOption = False,
@@ -63,6 +66,7 @@ def data(
 
     Example: budgetctl data gsm8k --path gsm8k/ --kind sft --size 500
     """
+    from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import (  # noqa: PLC0415
         Lengths,
         eval_data,
@@ -70,11 +74,16 @@ def data(
         sft_data,
         supply_of,
     )
+    from budgetctl.data.supply import refresh as move_on  # noqa: PLC0415
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
 
-    supply = supply_of(task, path, settings_from(settings))
-    opened, execution = open_store(store), Execution(sources=supply.located, offline=offline)
+    opened = open_store(store)
+    revisions = FrozenRevisions(opened.root)
+    if refresh:
+        move_on(supply_of(task, path, settings_from(settings)), revisions)
+    supply = supply_of(task, path, settings_from(settings), revisions)
+    execution = Execution(sources=supply.located, offline=offline)
     lengths = None
     if base is not None:
         from budgetctl.study.bases import find_base  # noqa: PLC0415

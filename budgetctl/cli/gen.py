@@ -54,6 +54,7 @@ def gen(
 
     Example: budgetctl gen $P --split test
     """
+    from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import eval_data, supply_of  # noqa: PLC0415
     from budgetctl.stages.execute import execute  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
@@ -68,7 +69,8 @@ def gen(
     else:
         from budgetctl.console import make_reporter  # noqa: PLC0415
 
-        supply = supply_of(task or task_of(checkpoint, opened), path)
+        revisions = FrozenRevisions(opened.root)
+        supply = supply_of(task or task_of(checkpoint, opened), path, revisions=revisions)
         rows = eval_data(supply, split, size)
         prompts = execute(
             rows, opened, Execution(sources=supply.located, offline=offline), make_reporter()

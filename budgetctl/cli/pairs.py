@@ -62,6 +62,7 @@ def pairs(
     Example: budgetctl pairs $S --samples 8 --rejected nearest --size 500
     """
     from budgetctl.console import make_reporter  # noqa: PLC0415
+    from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import eval_data, supply_of  # noqa: PLC0415
     from budgetctl.stages.execute import execute  # noqa: PLC0415
     from budgetctl.stages.pairs import PairsIdentity, PairsStage  # noqa: PLC0415
@@ -74,7 +75,7 @@ def pairs(
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)
     name = task or task_of(checkpoint, opened)
-    supply = supply_of(name, path)
+    supply = supply_of(name, path, revisions=FrozenRevisions(opened.root))
     asked = execute(
         eval_data(supply, "train", prompts, seed=seed),
         opened,

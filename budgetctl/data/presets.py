@@ -10,6 +10,14 @@ from budgetctl.data.columns import Columns
 from budgetctl.data.sources.files import SetAside
 from budgetctl.data.sources.hub import HubDataset
 
+LICENCES = {
+    "allenai/tulu-3-sft-personas-instruction-following": "ODC-BY-1.0",
+    "allenai/tulu-3-pref-personas-instruction-following": "ODC-BY-1.0",
+    "openai/gsm8k": "MIT",
+    "google/IFEval": "Apache-2.0",
+}
+"""As the dataset cards declare them; a dataset that is not listed has none that we know of."""
+
 TULU_SFT = HubDataset(
     repository="allenai/tulu-3-sft-personas-instruction-following",
     columns=Columns(messages="messages"),

@@ -11,6 +11,7 @@ from pydantic import ValidationError, model_validator
 
 from budgetctl.data import presets
 from budgetctl.data.columns import Columns
+from budgetctl.data.hub_fetch import FrozenRevisions
 from budgetctl.data.layouts import Split
 from budgetctl.data.ranking import Grouping
 from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles, HubDataset, LocalFiles
@@ -65,7 +66,12 @@ class SourceOptions(Frozen):
     """Whether several answers to one prompt are bought together, or one of every prompt first."""
 
 
-def supply_of(task: str, path: Path | None = None, options: Mapping[str, Any] | None = None) -> Supply:
+def supply_of(
+    task: str,
+    path: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    revisions: FrozenRevisions | None = None,
+) -> Supply:
     """Resolve a task's sources.
 
     Args:
@@ -73,6 +79,7 @@ def supply_of(task: str, path: Path | None = None, options: Mapping[str, Any] | 
         path: Where files lie: a folder with GSM8K's own two files, or one with a folder for each hub dataset
             (named like the dataset, without its owner).
         options: As in a recipe's `data.options`.
+        revisions: The store's; says how often a branch of a hub dataset was moved on (`data --refresh`).
 
     Raises:
         UsageError: Unknown task or option, a value out of range, a missing path.
@@ -99,9 +106,26 @@ def supply_of(task: str, path: Path | None = None, options: Mapping[str, Any] | 
         if own is not None:
             sources[side], where = _own_source(own, path)
             located |= where
+    if revisions is not None:
+        sources = {side: _at_epoch(source, revisions) for side, source in sources.items()}
     if path is not None:
         located |= _hub_folders(sources, path)
     return Supply(task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located)
+
+
+def _at_epoch(source: AnySource, revisions: FrozenRevisions) -> AnySource:
+    if not isinstance(source, HubDataset):
+        return source
+    return source.model_copy(update={"epoch": revisions.epoch(source.repository, source.revision)})
+
+
+def refresh(supply: Supply, revisions: FrozenRevisions) -> list[str]:
+    """Let the next fetch of a supply's hub datasets look their branches up anew; returns their names."""
+    sides = (supply.sft, supply.pref, supply.eval)
+    branches = {(side.repository, side.revision) for side in sides if isinstance(side, HubDataset)}
+    for repository, revision in sorted(branches):
+        revisions.refresh(repository, revision)
+    return [repository for repository, _ in sorted(branches)]
 
 
 def _own_source(own: SideOptions, path: Path | None) -> tuple[AnySource, dict[str, Path]]:

@@ -100,6 +100,7 @@ class DataStage:
 
         from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
         from budgetctl.data.prepare import Order, card, cut, require_apart, write_rows  # noqa: PLC0415
+        from budgetctl.data.presets import LICENCES  # noqa: PLC0415
 
         identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
@@ -116,6 +117,8 @@ class DataStage:
                 [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], side.size
             )
             summary["apart_from"] = {"sft_rows": side.size, "shared_prompts": 0}
+        summary["source"] = identity.source.model_dump(mode="json")
+        summary["licence"] = LICENCES.get(identity.source.title)
         summary["commits"] = reader.commits
         for reason, count in sorted(pool.left_out.items()):
             context.reporter.say(f"data: {count} {reason} left out")

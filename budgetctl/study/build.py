@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from budgetctl.data.hub_fetch import FrozenRevisions
 from budgetctl.data.requests import Lengths, eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import UsageError
@@ -70,8 +71,9 @@ class _StudyPlanner:
         self._recipe = recipe
         self._stages: dict[str, Payload] = {}
         self._bases = {name: base_request(name, store, recipe.base_settings) for name in recipe.bases}
+        revisions = FrozenRevisions(store.root)
         self._supplies = {
-            task: supply_of(task, recipe.data.path, recipe.data.options) for task in recipe.tasks
+            task: supply_of(task, recipe.data.path, recipe.data.options, revisions) for task in recipe.tasks
         }
         places = [base.located for base in self._bases.values()]
         places += [supply.located for supply in self._supplies.values()]

@@ -16,6 +16,7 @@ from budgetctl.data.columns import Columns
 from budgetctl.data.hub_fetch import FrozenRevisions
 from budgetctl.data.requests import eval_data, sft_data, supply_of
 from budgetctl.data.sources import HubDataset
+from budgetctl.data.supply import refresh
 from budgetctl.errors import UsageError
 from budgetctl.stages.stage import payload_of
 
@@ -57,6 +58,20 @@ def test_keys_depend_on_the_declaration_and_need_no_network():
     assert key == payload_of(sft_data(supply_of("tuluif"), 100, 0)).key
     moved = supply.sft.model_copy(update={"epoch": 1})
     assert payload_of(sft_data(type(supply)("tuluif", moved, supply.pref, supply.eval), 100, 0)).key != key
+
+
+def test_a_refresh_moves_every_dataset_of_a_task_and_its_keys(tmp_path):
+    revisions = FrozenRevisions(tmp_path)
+    before = sft_data(supply_of("tuluif", revisions=revisions), 100, 0)
+    assert refresh(supply_of("tuluif"), revisions) == [
+        "allenai/tulu-3-pref-personas-instruction-following",
+        "allenai/tulu-3-sft-personas-instruction-following",
+        "google/IFEval",
+    ]
+    after = sft_data(supply_of("tuluif", revisions=revisions), 100, 0)
+    assert before.identity.source.epoch == 0
+    assert after.identity.source.epoch == 1
+    assert payload_of(before).key != payload_of(after).key
 
 
 def write(folder, name, rows):
@@ -141,5 +156,8 @@ def test_the_hubs_cache_serves_offline_and_its_commit_is_recorded(tmp_path):
     key = run.stdout.strip()
     manifest = next((tmp_path / "store" / "artifacts").glob(f"*/{key}/manifest.json"))
     assert json.loads(manifest.read_text())["metrics"]["commit of openai/gsm8k"] == COMMIT
+    card = json.loads((manifest.parent / "files" / "card.json").read_text())
+    assert (card["rows"], card["prompts"] < 40, card["licence"]) == (40, True, None)
+    assert card["source"]["revision"] == "main"
     frozen = json.loads((tmp_path / "store" / "hub-datasets.json").read_text())
     assert frozen["openai/gsm8k@main"]["commits"]["0"] == COMMIT
