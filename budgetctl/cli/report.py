@@ -1,4 +1,4 @@
-"""`budgetctl report`: the sweep table, its plot and page, lineage, comparisons, and SQL over the store."""
+"""`budgetctl report`: the sweep table, its pictures and page, and SQL over the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from budgetctl.cli.common import JsonOption, StoreOption, open_store
+from budgetctl.cli import report_parts
+from budgetctl.cli.common import StoreOption, open_store
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult
@@ -89,46 +90,11 @@ def report(
     print_tables(_plan(opened, grid, plan_id), opened, view)
 
 
-@app.command("lineage")
-def lineage(
-    key: Annotated[str, typer.Argument(help="A key or a unique prefix.")], store: StoreOption = None
-) -> None:
-    """Print what an artifact came from, as a tree with the figures of each stage.
-
-    Example: budgetctl report lineage 3f9a
-    """
-    opened = open_store(store, create=False)
-    _print_ancestors(opened, opened.resolve(key), "", "")
-
-
-@app.command("compare")
-def compare(
-    left: Annotated[str, typer.Argument(help="Key of an evaluation.")],
-    right: Annotated[str, typer.Argument(help="Key of another one of the same task.")],
-    store: StoreOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Compare two evaluations, item by item where they share items: which is better, and is that noise?
-
-    Example: budgetctl report compare 3f9a 77c0
-    """
-    import json  # noqa: PLC0415
-
-    from budgetctl.analysis.compare import compare as compare_cells  # noqa: PLC0415
-    from budgetctl.study.results import evaluation_result  # noqa: PLC0415
-
-    opened = open_store(store, create=False)
-    sides = [evaluation_result(opened.artifact(opened.resolve(key))) for key in (left, right)]
-    found = compare_cells(sides[:1], sides[1:])
-    print(json.dumps(found.as_json()) if json_ else found.as_text(), end="\n" if json_ else "")
-
-
-def _print_ancestors(store: Store, key: str, role: str, indent: str) -> None:
-    artifact = store.artifact(key)
-    figures = "  ".join(f"{n} {v:.4g}" for n, v in artifact.metrics.items() if isinstance(v, float))
-    print(f"{indent}{role + ': ' if role else ''}{artifact.stage} {key[:12]}  {figures}".rstrip())
-    for parent_role, parent in artifact.parents.items():
-        _print_ancestors(store, parent, parent_role, indent + "  ")
+app.command("lineage")(report_parts.lineage)
+app.command("compare")(report_parts.compare)
+app.command("curves")(report_parts.curves)
+app.command("cost")(report_parts.cost)
+app.command("shell")(report_parts.shell)
 
 
 def _plan(store: Store, grid: Path | None, plan_id: str | None) -> Plan:

@@ -104,13 +104,26 @@ def test_killed_ten_times_the_study_ends_as_if_undisturbed(
 
 
 @pytest.mark.slow
-def test_a_finished_study_runs_nothing_again(budgetctl: Run, recipe: Path, store: Path) -> None:
+def test_a_finished_study_runs_nothing_again(
+    budgetctl: Run, recipe: Path, store: Path, tmp_path: Path
+) -> None:
     budgetctl("run", "--grid", recipe, "--jobs", "2")
     attempts = sorted(store.glob("attempts/??/*.json"))
     first = budgetctl("report", "--grid", recipe)
     again = budgetctl("run", "--grid", recipe, "--jobs", "2")
     assert again.stdout == first.stdout
     assert sorted(store.glob("attempts/??/*.json")) == attempts
+    for answer in (
+        budgetctl(
+            "report", "--grid", recipe, "--plot", "sweep.png", "--plot-kind", "heat", "--html", "page.html"
+        ),
+        budgetctl("report", "cost", "--grid", recipe),
+        budgetctl("recommend", "--budget", 36),
+        budgetctl("report", "--sql", "SELECT count(*) FROM sweep WHERE metric = 'correct'"),
+    ):
+        assert answer.stdout
+    assert (tmp_path / "sweep.png").stat().st_size > 1000
+    assert "<html" in (tmp_path / "page.html").read_text()
     ends = [json.loads(path.read_text())["outcome"] for path in attempts]
     assert ends == ["published"] * len(published(store))
 
