@@ -6,6 +6,7 @@ python benchmarks/store_index.py --work FOLDER [--artifacts 100000] [--rounds 15
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import sys
 import time
@@ -56,10 +57,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--artifacts", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--reuse", action="store_true", help="take the artifacts and the index that an earlier run left"
+    )
     options = parser.parse_args()
     root = options.work.absolute() / "indexed"
-    shutil.rmtree(root, ignore_errors=True)
-    store = bulk_store(root, options.artifacts)
+    if options.reuse:
+        store = Store.open(root)
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+        store = bulk_store(root, options.artifacts)
     cells = save_plans(store, options.artifacts)
     key = artifact_with_files(store, 50)
     time.sleep(3)  # until the folders' time stamps are old enough to be trusted, as they are in use
@@ -72,7 +79,7 @@ def main() -> None:
     index.refresh()
     size = (root / "index.duckdb").stat().st_size / 1e6
     print(f"it takes {size:.0f} MB for {options.artifacts * METRICS} metric rows\n")
-    numbers = iter(range(10**6))
+    numbers = itertools.count(len(list(store.keys())))
 
     def update() -> Took:
         publish_one(store, next(numbers))
