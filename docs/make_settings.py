@@ -9,7 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from budgetctl.data.columns import Columns
 from budgetctl.data.sources.arith import ArithSource
+from budgetctl.data.sources.files import SetAside
+from budgetctl.data.supply import SideOptions, SourceOptions
 from budgetctl.models.tiny import TinyConfig
 from budgetctl.study.recipe import Cost, DataSettings, EvalSettings, Recipe, SlurmSettings
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
@@ -21,6 +24,14 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`cost`", "Prices of one row of each kind.", Cost),
     ("`data`", "Where rows come from and how subsets are drawn.", DataSettings),
     ("`data.options` of `arith`", "The generated task.", ArithSource),
+    (
+        "`data.options` of `gsm8k` and `tuluif`",
+        "Rows of your own; see docs/guide/datasets.md.",
+        SourceOptions,
+    ),
+    ("`sft`, `pref` and `eval` of `data.options`", "One side's dataset.", SideOptions),
+    ("`columns`", "Which column holds what.", Columns),
+    ("`set_aside`", "Dev and test rows out of train rows.", SetAside),
     ("`base_settings` of `tiny`", "The embedded base model.", TinyConfig),
     ("`sft`", "Supervised finetuning; on the command line `--set NAME=VALUE`.", SftSettings),
     ("`pft`", "Preference finetuning; what is not listed is as for `sft`.", PftSettings),

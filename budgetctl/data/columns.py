@@ -24,12 +24,17 @@ class Columns(Frozen):
     """
 
     messages: str | None = None
+    """Whole conversations that end with the answer."""
     prompt: str | None = None
+    """What is asked: a text or turns."""
     answer: str | None = None
+    """The demonstration, or a list of several."""
     chosen: str | None = None
+    """The preferred answer: a text, or turns of which the last one counts."""
     rejected: str | None = None
+    """The other answer, likewise."""
     reference: str | tuple[str, ...] | None = None
-    """Several columns are put into one JSON object, for scorers that read one (empty values left out)."""
+    """What the scorer compares with. Several columns are put into one JSON object, for scorers that read one (empty values left out)."""
     system: str | None = None
     """A column with the system message of each row."""
 

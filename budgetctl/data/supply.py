@@ -41,13 +41,19 @@ class SideOptions(Frozen):
     """One side's own dataset: of the hub, or files of this machine."""
 
     hub: str | None = None
+    """A dataset, as OWNER/NAME."""
     revision: str = "main"
+    """A commit, a tag or a branch of it."""
     folder: str = ""
+    """Where in it the files lie, for datasets of several configurations."""
     splits: Mapping[Split, str] = {"train": "train", "test": "test"}
+    """Our splits → the dataset's own."""
     files: Mapping[Split, tuple[Path, ...]] = {}
-    """Relative to `data.path`, else to the working directory."""
+    """Split → files of this machine, relative to `data.path`, else to the working directory."""
     columns: Columns
+    """See below."""
     set_aside: SetAside = SetAside()
+    """Shares of the train prompts that become dev and test rows."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SideOptions:
@@ -60,8 +66,11 @@ class SourceOptions(Frozen):
     """`data.options` of every task but `arith`."""
 
     sft: SideOptions | None = None
+    """Demonstrations; None takes the task's own."""
     pref: SideOptions | None = None
+    """Pairs."""
     eval: SideOptions | None = None
+    """Dev and test prompts with their references."""
     answers: Grouping = "together"
     """Whether several answers to one prompt are bought together, or one of every prompt first."""
 

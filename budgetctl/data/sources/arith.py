@@ -28,7 +28,9 @@ class ArithSource(Frozen):
     train: int = Field(default=8192, gt=0)
     """Problems annotators can be asked about, for both kinds of data."""
     dev: int = Field(default=256, gt=0)
+    """Problems for decisions."""
     test: int = Field(default=512, gt=0)
+    """Problems for reports."""
     habit: float = Field(default=0.7, ge=0, le=1)
     """Share of the cheap annotator's demonstrations of `together` questions that stop one step early.
     0 makes every demonstration careful."""

@@ -33,7 +33,9 @@ class SetAside(Frozen):
     """Shares of the prompts set aside by hash, for sources that have no dev or test rows of their own."""
 
     dev: float = Field(default=0.0, ge=0, le=0.5)
+    """Rows that decide."""
     test: float = Field(default=0.0, ge=0, le=0.5)
+    """Rows that report."""
 
     @property
     def any(self) -> bool:
