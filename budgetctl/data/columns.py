@@ -34,7 +34,8 @@ class Columns(Frozen):
     rejected: str | None = None
     """The other answer, likewise."""
     reference: str | tuple[str, ...] | None = None
-    """What the scorer compares with. Several columns are put into one JSON object, for scorers that read one (empty values left out)."""
+    """What the scorer compares with. Several columns are put into one JSON object, for scorers that read one
+    (empty values left out)."""
     system: str | None = None
     """A column with the system message of each row."""
 
