@@ -1,0 +1,59 @@
+"""The data command as a user meets it: one key on stdout, one sentence and an exit code when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def data(tmp_path):
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "budgetctl", "data", *words, "--store", str(tmp_path / "store")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_the_key_is_all_there_is_on_stdout_and_stays(data, tmp_path):
+    first = data("arith", "--size", "5")
+    again = data("arith", "--size", "5")
+    assert first.returncode == again.returncode == 0
+    assert len(first.stdout.strip()) == 64
+    assert first.stdout == again.stdout
+    assert "found in" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (
+            ["arith", "--size", "5", "--max-tokens", "9"],
+            2,
+            "--max-tokens needs --base: whose tokenizer counts?",
+        ),
+        (["arith", "--size", "9000"], 1, "arith (train) has 8192 SFT rows, and 9000 are asked for"),
+        (["arith"], 2, "--kind sft needs --size"),
+        (["arith", "--size", "5", "--set", "habbit=1"], 2, "unknown key `habbit`; did you mean `habit`?"),
+        (["arith", "--size", "5", "--set", "habit=2"], 2, "habit"),
+        (["gsm8k", "--size", "5", "--path", "nowhere"], 2, "there is no folder nowhere"),
+        (["maths", "--size", "5"], 2, "there is no task 'maths'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(data, words, code, sentence):
+    run = data(*words)
+    assert run.returncode == code, run.stderr
+    assert sentence in " ".join(run.stderr.split())
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+
+
+def test_an_empty_file_of_rows_is_an_error(data, tmp_path):
+    (tmp_path / "train.jsonl").write_text("")
+    (tmp_path / "test.jsonl").write_text(json.dumps({"question": "q", "answer": "#### 1"}) + "\n")
+    run = data("gsm8k", "--size", "5", "--path", str(tmp_path))
+    assert run.returncode == 1
+    assert "gsm8k-files (train) has no SFT rows" in run.stderr
