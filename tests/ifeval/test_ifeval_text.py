@@ -8,7 +8,7 @@ import nltk
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ifeval_answers import IN_LANGUAGE, model_like, prose, soup
+from ifeval_texts import IN_LANGUAGE, model_like, prose, soup
 
 from ifeval.text.capitals import count_capital_words
 from ifeval.text.draws import Draws, WordStream
