@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,18 +109,21 @@ class Cluster:
         wait_until(lambda: bool(self.states(job)) and self.states(job) <= over, f"job {job} to end", seconds)
         return self.states(job)
 
-    def kill_node(self, node: str, store: Path) -> None:
-        """What a power cut does: the node's daemon and everything that worked on `store` vanish at once."""
-        record = self.folder / "pid" / f"slurmd.{node}"
-        daemon = int(record.read_text().split()[0])
-        workers = processes_with(str(store))
-        steps = [
+    def kill_node(self, node: str) -> None:
+        """What a power cut does: the node's daemon and all its jobs vanish at once, and the cluster notices."""
+        daemon = int((self.folder / "pid" / f"slurmd.{node}").read_text().split()[0])
+        jobs = [
             pid
-            for pid in processes_with(f"SLURMD_NODENAME={node}") + processes_with("slurmstepd")
-            if str(self.folder) in _environment_of(pid)
+            for pid in processes_with(f"SLURMD_NODENAME={node}")
+            if str(self.folder) in _text_of(pid, "environ")
         ]
-        for pid in {daemon, *workers, *steps}:
-            os.kill(pid, signal.SIGKILL)
+        steps = {
+            parent for parent in map(_parent_of, jobs) if _text_of(parent, "comm").strip() == "slurmstepd"
+        }
+        for pid in {daemon, *jobs, *steps}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
 
     def boot_node(self, node: str) -> None:
         log = (self.folder / "log" / f"slurmd.{node}.again").open("w")
@@ -132,11 +136,17 @@ class Cluster:
         (self.folder / "pid" / f"slurmd.{node}").write_text(f"{daemon.pid} {started}\n")
 
 
-def _environment_of(pid: int) -> str:
+def _text_of(pid: int, name: str) -> str:
+    """A file of a process's `/proc` folder; empty if the process is gone."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+def _parent_of(pid: int) -> int:
+    fields = _text_of(pid, "stat").rpartition(")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def write_recipe(path: Path, **settings: Any) -> Path:

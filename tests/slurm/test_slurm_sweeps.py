@@ -106,7 +106,7 @@ def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_p
     at = wait_for_step(store, sft, at + 20)
     assert cluster.states(urgent) == {"COMPLETED"}
     node = cluster.run("squeue", "-h", "-j", task, "-o", "%N").strip()
-    cluster.kill_node(node, folder)
+    cluster.kill_node(node)
     cluster.boot_node(node)
     assert cluster.wait_for_end(job) == {"COMPLETED"}
 
@@ -199,7 +199,10 @@ def test_a_time_limit_in_the_middle_of_training_costs_nothing(
     *before, last = store.attempts(sft)
     assert last.outcome == "published"
     assert before
-    assert {attempt.outcome for attempt in before} == {"interrupted"}
+    assert {attempt.outcome for attempt in before} <= {"interrupted", ""}, (
+        "a power cut may have hit it as well"
+    )
+    assert "interrupted" in {attempt.outcome for attempt in before}
     assert_curve_is_whole(store, sft)
     assert int(next((store.root / "logs").glob("*/*.timeouts")).read_text()) >= 1
     said = "".join(path.read_text() for path in (store.root / "logs").glob("*/*.out"))
