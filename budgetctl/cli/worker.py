@@ -77,23 +77,28 @@ def worker(
         )
         if planned_with and planned_with != (here := code_revision()):
             reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")
-        result = Worker(
+        runner = StageRunner(opened, execution, reporter, stop)
+        loop = Worker(
             plan,
             StoreState(opened),
-            StageRunner(opened, execution, reporter, stop),
+            runner,
             reporter,
             stop,
             RetryPolicy(max_failures, forgive_before),
             TimeLimit(time.time(), deadline) if deadline else None,
             stop_when_tainted=_on_gpu,
-        ).run()
+        )
+        try:
+            result = loop.run()
+        finally:
+            runner.forget()
     if result.interrupted:
         raise InterruptedRunError(f"stopped by {stop.signal_name}; start a worker again to continue")
     if result.out_of_time:
         raise InterruptedRunError("out of time; start a worker with more of it to continue")
     if result.tainted and _on_gpu():
         reporter.say("a stage failed on the GPU; going on in a fresh process")
-        os.execv(sys.executable, [sys.executable, "-m", "budgetctl", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "budgetctl", *sys.argv[1:]])
     reporter.say(f"worker done: ran {len(result.ran)} stages, {len(result.failed)} failed")
     for key, reason in result.failed.items():
         reporter.say(f"failed: {plan.stages[key].stage} {key[:12]}: {reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from budgetctl.console import Reporter
+from budgetctl.engines.kept import close_engines
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution, Metric
@@ -38,7 +39,8 @@ class StageRunner:
         return f"{headline(outcome.artifact.metrics)}{outcome.wall_s:.1f} s"
 
     def forget(self) -> None:
-        """Let go of models and engines."""
+        """Close engines and let go of models."""
+        close_engines(self._keep)
         self._keep.clear()
 
     def set_aside_corrupt(self, payload: Payload) -> None:
