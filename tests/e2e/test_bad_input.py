@@ -61,7 +61,7 @@ def test_a_budget_beyond_the_rows_fails_in_the_plan(budgetctl: Run, tmp_path: Pa
     (tmp_path / "r.yaml").write_text(
         "{name: a, base: tiny, task: gsm8k, budgets: [10, 50], shares: [1], data: {path: gsm8k}}"
     )
-    refused(budgetctl("plan", "--grid", "r.yaml", check=2), "needs 50 SFT rows", "has 18")
+    refused(budgetctl("plan", "--grid", "r.yaml", check=2), "has 18 SFT rows", "50 are asked for")
 
 
 def test_malformed_rows_are_named_by_file_and_line(budgetctl: Run, tmp_path: Path) -> None:

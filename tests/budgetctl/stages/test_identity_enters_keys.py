@@ -19,6 +19,7 @@ from budgetctl.stages.catalog import STAGES, stage_from
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Execution, Stage, payload_of
@@ -45,6 +46,7 @@ EXAMPLES: Mapping[str, list[Stage]] = {
             )
         ),
     ],
+    "pairs": [PairsStage(PairsIdentity(task="arith", scorer_version=1, kind="pref", size=8), A, B)],
     "sft": [SftStage(SftIdentity(template=TINY), A, B)],
     "pft": [PftStage(PftIdentity(template=TINY), A, B), PftStage(PftIdentity(template=TINY), A, B, C)],
     "gen": [GenStage(GenIdentity(template=TINY), A, B), GenStage(GenIdentity(template=TINY), A, B, C)],
