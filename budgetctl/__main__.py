@@ -14,6 +14,7 @@ from store.errors import StoreError
 
 def main() -> None:
     """Entry point of the console script."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # training libraries would report their use
     sys.exit(run(sys.argv[1:]))
 
 

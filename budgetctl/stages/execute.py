@@ -24,7 +24,7 @@ class Outcome:
 
 
 def open_parents(store: Store, stage: Stage) -> dict[str, Artifact]:
-    """Open every parent of a stage, sizes checked.
+    """Open every parent of a stage, every byte checked (once per unchanged file and process).
 
     Raises:
         MissingParentError: One is not published here.
@@ -33,7 +33,7 @@ def open_parents(store: Store, stage: Stage) -> dict[str, Artifact]:
     opened = {}
     for role, key in stage.parents.items():
         try:
-            opened[role] = store.artifact(key)
+            opened[role] = store.artifact(key, deep=True)
         except MissingArtifact as error:
             raise MissingParentError(
                 f"{stage.name} needs its {role} {key[:12]}, which is not in {store.root}; "

@@ -47,7 +47,7 @@ class StageRunner:
         """Quarantine the damaged parents of a stage, so that they are computed again."""
         for parent in payload.parents.values():
             try:
-                self._store.artifact(parent)
+                self._store.artifact(parent, deep=True)
             except CorruptArtifact as found:
                 self._store.quarantine(parent, str(found))
                 self._reporter.say(f"{parent[:12]} set aside: {found}")
