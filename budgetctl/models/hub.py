@@ -20,7 +20,6 @@ def commit_of(repository: str, revision: str = "main", offline: bool = False) ->
     """
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     cached = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs" / revision
     if offline:
@@ -32,7 +31,9 @@ def commit_of(repository: str, revision: str = "main", offline: bool = False) ->
         )
     try:
         commit = HfApi().model_info(repository, revision=revision).sha
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # the hub client passes on its transport's errors, which change with its version
         raise explained(error, repository) from error
     if commit is None:
         raise BudgetctlError(f"The hub names no commit for {repository} at {revision}.")
@@ -46,14 +47,15 @@ def fetch(repository: str, commit: str, offline: bool) -> Path:
         BudgetctlError: It cannot be fetched.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     try:
         folder = snapshot_download(
             repository, revision=commit, local_files_only=offline,
             allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED),
         )  # fmt: skip
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # the hub client passes on its transport's errors, which change with its version
         raise explained(error, repository) from error
     return Path(folder)
 

@@ -90,6 +90,18 @@ def test_a_missing_path(budgetctl: Run) -> None:
     refused(budgetctl("data", "gsm8k", "--path", "nowhere", "--size", 1, check=2), "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (("data", "gsm8k", "--size", 3), "--path"),
+        (("base", "Qwen/Qwen2.5-3B"), "local folder"),
+    ],
+)
+def test_an_unreachable_hub(budgetctl: Run, tmp_path: Path, command: tuple[object, ...], advice: str) -> None:
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hub")}
+    refused(budgetctl(*command, check=1, **closed), "hub", advice)
+
+
 def test_unknown_and_ambiguous_prefixes(budgetctl: Run, store: Path) -> None:
     made = [budgetctl("data", "arith", "--size", size).stdout.strip() for size in (1, 2, 3)]
     unknown = next(f"{i:02x}" for i in range(256) if not any(key.startswith(f"{i:02x}") for key in made))
