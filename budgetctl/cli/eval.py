@@ -19,7 +19,7 @@ def evaluate(
     Example: budgetctl eval $(budgetctl gen $P --split test)
     """
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.build import eval_stage  # noqa: PLC0415
+    from budgetctl.study.requests import eval_stage  # noqa: PLC0415
 
     opened = open_store(store)
     run_stage(eval_stage(opened.artifact(opened.resolve(gen)), opened), opened, Execution(), steal)

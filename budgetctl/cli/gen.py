@@ -59,7 +59,7 @@ def gen(
     from budgetctl.stages.execute import execute  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_start  # noqa: PLC0415
-    from budgetctl.study.build import gen_stage, task_of  # noqa: PLC0415
+    from budgetctl.study.requests import gen_stage, task_of  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)

@@ -52,7 +52,7 @@ def pft(
     """
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_start  # noqa: PLC0415
-    from budgetctl.study.build import pft_stage  # noqa: PLC0415
+    from budgetctl.study.requests import pft_stage  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)

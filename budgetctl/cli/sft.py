@@ -48,7 +48,7 @@ def sft(
     """
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_base  # noqa: PLC0415
-    from budgetctl.study.build import sft_stage  # noqa: PLC0415
+    from budgetctl.study.requests import sft_stage  # noqa: PLC0415
 
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)

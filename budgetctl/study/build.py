@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from budgetctl.data.hub_fetch import FrozenRevisions
-from budgetctl.data.requests import Lengths, eval_data, preference_data, sft_data, supply_of
-from budgetctl.engines.protocol import Decoding
-from budgetctl.errors import UsageError
-from budgetctl.schema import Frozen, describe_problems
-from budgetctl.stages.eval import EvalIdentity, EvalStage
-from budgetctl.stages.gen import GenIdentity, GenStage
-from budgetctl.stages.pft import PftIdentity, PftStage
-from budgetctl.stages.sft import SftIdentity, SftStage
+from budgetctl.data.requests import Lengths, preference_data, sft_data, supply_of
 from budgetctl.stages.stage import Stage, payload_of
-from budgetctl.study.bases import BaseRequest, FoundBase, base_request
+from budgetctl.study.bases import base_request
+from budgetctl.study.branches import grown_in
 from budgetctl.study.budget import Split
 from budgetctl.study.cells import Cell, cells_of
-from budgetctl.study.plan import Plan, PlannedCell
+from budgetctl.study.plan import Branch, Plan, PlannedCell
 from budgetctl.study.recipe import Recipe
+from budgetctl.study.requests import evaluation_stages, pft_stage, sft_stage
 from budgetctl.study.supply_check import require_rows
-from budgetctl.tasks import task_named
-from budgetctl.training.config import PftSettings, SftSettings
-from store import Artifact, Payload, Store
-
-S = TypeVar("S", bound=Frozen)
-
-
-def settings_of(model: type[S], given: Mapping[str, Any], where: str) -> S:
-    """Validate settings of a stage.
-
-    Raises:
-        UsageError: With one sentence per problem.
-    """
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise UsageError(describe_problems(error, model, where)) from error
-
-
-def sft_stage(base: FoundBase | BaseRequest, data: str, given: Mapping[str, Any], seed: int) -> SftStage:
-    """Supervised finetuning of a base on rows.
-
-    Raises:
-        UsageError: A setting is unknown or out of range.
-    """
-    settings = settings_of(SftSettings, {"precision": base.precision, **given}, "sft")
-    return SftStage(SftIdentity(template=base.template, settings=settings, seed=seed), base.key, data)
-
-
-def pft_stage(
-    base: FoundBase | BaseRequest, policy: str | None, data: str, given: Mapping[str, Any], seed: int
-) -> PftStage:
-    """Preference finetuning of a checkpoint (or of the base) on pairs.
-
-    Raises:
-        UsageError: A setting is unknown or out of range.
-    """
-    settings = settings_of(PftSettings, {"precision": base.precision, **given}, "pft")
-    return PftStage(PftIdentity(template=base.template, settings=settings, seed=seed), base.key, data, policy)
+from store import Payload, Store
 
 
 class _StudyPlanner:
@@ -82,8 +36,26 @@ class _StudyPlanner:
     def plan(self) -> Plan:
         cells = [self._baseline(base, task) for base in self._recipe.bases for task in self._recipe.tasks]
         cells += [self._cell(cell, split) for cell, split in cells_of(self._recipe)]
+        branches = self._forks(cells) if self._recipe.forks is not None else []
         recipe = self._recipe.model_dump(mode="json", by_alias=True)
-        return Plan(self._recipe.name, recipe, tuple(cells), self._stages, self._sources)
+        return Plan(self._recipe.name, recipe, tuple(cells), self._stages, self._sources, tuple(branches))
+
+    def _forks(self, cells: list[PlannedCell]) -> list[Branch]:
+        """Add trunks, forks and the baselines that are known already; return what waits for the forks."""
+        from budgetctl.study.fork_plan import ForkPlanner  # noqa: PLC0415
+
+        recipe = self._recipe
+        assert recipe.forks is not None
+        planner = ForkPlanner(recipe, recipe.forks, self._bases, self._supplies, self._add)
+        branches = []
+        for trunk in planner.trunks():
+            branches += planner.branches(trunk)
+            cells.append(planner.whole_trunk(trunk))
+        if recipe.forks.baselines == "matched":
+            bought = recipe.model_copy(update={"shares": (1.0, 0.0)})
+            there = {cell.name for cell in cells}
+            cells += [self._cell(cell, split) for cell, split in cells_of(bought) if cell.name not in there]
+        return branches
 
     def _add(self, stage: Stage) -> str:
         payload = payload_of(stage)
@@ -111,7 +83,7 @@ class _StudyPlanner:
         lengths = None if most is None else Lengths(base.key, base.template, most)
         if split.n_sft:
             stages["sft-data"] = self._add(sft_data(supply, split.n_sft, cell.seed, lengths=lengths))
-            stages["sft"] = self._add(sft_stage(base, stages["sft-data"], recipe.sft, cell.seed))
+            stages["sft"] = self._add(sft_stage(base, stages["sft-data"], recipe.sft_of(cell.base), cell.seed))
         if split.n_pft:
             pairs = preference_data(
                 supply,
@@ -123,7 +95,7 @@ class _StudyPlanner:
                 lengths=lengths,
             )
             stages["pft-data"] = self._add(pairs)
-            given = {**recipe.pft, "method": cell.method}
+            given = recipe.pft_of(cell.base, cell.method)
             stages["pft"] = self._add(
                 pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed)
             )
@@ -144,21 +116,14 @@ class _StudyPlanner:
         return PlannedCell(cell.name, axes, stages)
 
     def _evaluation(self, base: str, task: str, checkpoint: str | None) -> dict[str, str]:
-        wanted = self._recipe.evaluation
-        prompts = self._add(eval_data(self._supplies[task], wanted.split, wanted.size))
-        generation = gen_stage(
-            self._bases[base], checkpoint, prompts, task,
-            decoding=wanted.decoding, max_new_tokens=wanted.max_new_tokens,
-        )  # fmt: skip
-        gen = self._add(generation)
-        scored = EvalStage(
-            EvalIdentity(task=task, scorer_version=task_named(task).scorer_version), gen, prompts
+        stages = evaluation_stages(
+            self._recipe.evaluation, self._bases[base], self._supplies[task], task, checkpoint
         )
-        return {"eval-data": prompts, "gen": gen, "eval": self._add(scored)}
+        return {role: self._add(stage) for role, stage in stages}
 
 
 def plan_study(recipe: Recipe, store: Store) -> Plan:
-    """Expand a recipe.
+    """Expand a recipe, as far as it is known today: branches of forks that this store does not hold are left out.
 
     Raises:
         UsageError: A task, base or setting is unknown, a local source is missing, or a cell needs more rows than
@@ -166,48 +131,4 @@ def plan_study(recipe: Recipe, store: Store) -> Plan:
     """
     plan = _StudyPlanner(recipe, store).plan()
     require_rows(plan, store)
-    return plan
-
-
-def gen_stage(
-    base: FoundBase | BaseRequest,
-    checkpoint: str | None,
-    prompts: str,
-    task: str,
-    *,
-    decoding: str = "greedy",
-    samples: int = 1,
-    max_new_tokens: int | None = None,
-    seed: int = 0,
-) -> GenStage:
-    """Answers of a checkpoint (or of the bare base) to evaluation prompts.
-
-    Raises:
-        UsageError: There is no such way of decoding.
-    """
-    longest = max_new_tokens or task_named(task).max_new_tokens
-    identity = GenIdentity(
-        template=base.template,
-        decoding=Decoding.preset(decoding, longest, samples, seed),
-        precision=base.precision,
-    )
-    return GenStage(identity, base.key, prompts, checkpoint)
-
-
-def eval_stage(generations: Artifact, store: Store) -> EvalStage:
-    """Score generations with the current scorer of their prompts' task."""
-    prompts = store.artifact(generations.parents["prompts"])
-    task = str(prompts.identity["task"])
-    identity = EvalIdentity(task=task, scorer_version=task_named(task).scorer_version)
-    return EvalStage(identity, generations.key, prompts.key)
-
-
-def task_of(checkpoint: str | None, store: Store) -> str:
-    """The task whose rows a checkpoint was trained on.
-
-    Raises:
-        UsageError: It was trained on nothing (a bare base).
-    """
-    if checkpoint is None:
-        raise UsageError("a base model has no task of its own; say --task arith (or another)")
-    return str(store.artifact(store.artifact(checkpoint).parents["data"]).identity["task"])
+    return plan if not plan.branches else grown_in(plan, store)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from budgetctl.errors import UsageError
 from store import Payload
 
-PLAN_SCHEMA = 1
+PLAN_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,34 @@ class PlannedCell:
 
 
 @dataclass(frozen=True)
+class BranchStage:
+    """A stage of a branch, with holes that the fork fills (budgetctl.study.branches)."""
+
+    role: str
+    stage: str
+    revision: int
+    identity: Mapping[str, Any]
+    parents: Mapping[str, str]
+    """Role → key, or `@role` of a stage of the same branch."""
+    rows: str | None = None
+    """`n_sft` or `n_pft`: which number becomes the identity's `size`."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What follows a fork once it is published: a cell whose numbers of rows the fork decides."""
+
+    name: str
+    axes: Mapping[str, Any]
+    """base, task, method, budget, seed, role, fork (the trigger), trunk, fork_key and the two prices."""
+    fork: str
+    """Key of the fork stage."""
+    before: Mapping[str, str]
+    """Role → key of the stages that lead to the fork."""
+    stages: tuple[BranchStage, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything a worker needs: it never reads the recipe again."""
 
@@ -39,6 +67,8 @@ class Plan:
     """Key → payload, parents before children."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Content hash of a local source → where it lies on this machine; says how to run, enters no key."""
+    branches: tuple[Branch, ...] = ()
+    """What will be added when forks are published."""
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON values, for `Store.save_plan`."""
@@ -52,6 +82,7 @@ class Plan:
             ],
             "stages": [{"key": key, **payload.document()} for key, payload in self.stages.items()],
             "sources": dict(self.sources),
+            "branches": [asdict(branch) for branch in self.branches],
             "roots": sorted({cell.result for cell in self.cells}),
         }
 
@@ -76,7 +107,11 @@ class Plan:
                 )
             stages[payload.key] = payload
         cells = tuple(PlannedCell(c["name"], c["axes"], c["stages"]) for c in document["cells"])
-        return Plan(document["name"], document["recipe"], cells, stages, document["sources"])
+        branches = tuple(
+            Branch(**{**entry, "stages": tuple(BranchStage(**stage) for stage in entry["stages"])})
+            for entry in document["branches"]
+        )
+        return Plan(document["name"], document["recipe"], cells, stages, document["sources"], branches)
 
     def children(self) -> dict[str, list[str]]:
         """Key → keys of the stages that read it."""

@@ -17,6 +17,7 @@ from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.slurm.settings import SlurmSettings
 from budgetctl.study.budget import Prices, exact
+from budgetctl.study.fork_settings import ForkSettings
 
 
 def _listed(value: object) -> object:
@@ -81,8 +82,8 @@ class Recipe(Frozen):
     """Preference methods: `dpo`, `kto`, … One or a list."""
     budgets: Annotated[tuple[float, ...], OneOrMore, Field(min_length=1)]
     """Budgets, in annotated rows or, with prices in `cost`, in money."""
-    shares: Annotated[tuple[Share, ...], OneOrMore, Field(min_length=1)] = (1.0, 0.75, 0.5, 0.25, 0.0)
-    """SFT shares of each budget, 0 to 1; the rest buys preference pairs."""
+    shares: Annotated[tuple[Share, ...], OneOrMore] = (1.0, 0.75, 0.5, 0.25, 0.0)
+    """SFT shares of each budget, 0 to 1; the rest buys preference pairs. May be empty beside `forks`."""
     seeds: Annotated[tuple[int, ...], OneOrMore, Field(min_length=1)] = (0,)
     """Seeds; each draws its own rows and trains its own models."""
     cost: Cost = Cost()
@@ -95,8 +96,16 @@ class Recipe(Frozen):
     """Training settings of SFT; names as in `budgetctl sft --help`."""
     pft: Mapping[str, Any] = {}
     """Training settings of preference finetuning."""
+    by_base: Mapping[str, Mapping[str, Any]] = {}
+    """Base → training settings that it alone gets, laid over `sft` and `pft` (such as extra LoRA targets)."""
+    by_method: Mapping[str, Mapping[str, Any]] = {}
+    """Method → settings that it alone gets, laid over `pft` (such as its β)."""
+    leave_out: tuple[Mapping[str, Any], ...] = ()
+    """Cells of the grid that are not in the study, such as `{budget: 20000, share: 0}`."""
     evaluation: EvalSettings = Field(default=EvalSettings(), alias="eval")
     """What is measured; see below."""
+    forks: ForkSettings | None = None
+    """Preference runs that fork off one long SFT run; see below."""
     slurm: SlurmSettings = SlurmSettings()
     """The batch script; see below."""
 
@@ -116,14 +125,67 @@ class Recipe(Frozen):
                 raise ValueError(f"{name} lists a value twice: {list(values)}")
         return self
 
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Recipe:
+        if not self.shares and self.forks is None:
+            raise ValueError("shares is empty; give SFT shares such as [1, 0.5, 0], or a forks section")
+        return self
+
+    @model_validator(mode="after")
+    def _exceptions_name_what_there_is(self) -> Recipe:
+        for name, given, known in (
+            ("by_base", self.by_base, self.bases),
+            ("by_method", self.by_method, self.methods),
+        ):
+            if unknown := [key for key in given if key not in known]:
+                raise ValueError(
+                    f"{name} names {', '.join(unknown)}, which is not in the grid: {', '.join(known)}"
+                )
+        axes = {"base": self.bases, "task": self.tasks, "method": self.methods, "budget": self.budgets,
+                "share": self.shares, "seed": self.seeds}  # fmt: skip
+        for entry in self.leave_out:
+            if not entry:
+                raise ValueError("leave_out has an empty entry, which would leave out every cell")
+            for axis, value in entry.items():
+                if axis not in axes:
+                    raise ValueError(f"leave_out knows {', '.join(axes)}; given: {axis}")
+                if value not in axes[axis]:  # type: ignore[operator]
+                    raise ValueError(
+                        f"leave_out names {axis} {value}, which is not in the grid: {list(axes[axis])}"
+                    )
+        return self
+
+    def sft_of(self, base: str) -> Mapping[str, Any]:
+        """Return the settings of supervised finetuning of one base."""
+        return _laid_over(self.sft, self.by_base.get(base, {}))
+
+    def pft_of(self, base: str, method: str) -> Mapping[str, Any]:
+        """Return the settings of preference finetuning of one base by one method."""
+        given = _laid_over(self.pft, self.by_base.get(base, {}))
+        return {**_laid_over(given, self.by_method.get(method, {})), "method": method}
+
     @property
     def prices(self) -> Prices:
         """The exact prices behind `cost`."""
         return Prices(exact(self.cost.sft, "cost.sft"), exact(self.cost.pft, "cost.pft"), self.cost.currency)
 
 
-def load_recipe(path: Path) -> Recipe:
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested mappings; where both say something, the upper one holds."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        merged[name] = _laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read and validate a recipe file.
+
+    Args:
+        path: The file.
+        changes: Settings that replace the file's, nested as in it (`--set`).
 
     Raises:
         UsageError: The file is missing, is not YAML, or does not describe a study.
@@ -144,11 +206,20 @@ def load_recipe(path: Path) -> Recipe:
         ) from error
     if not isinstance(content, dict):
         raise UsageError(f"the recipe {path} must be a mapping of settings, not a {type(content).__name__}")
-    recipe = parse_recipe(content, str(path))
+    recipe = parse_recipe(_merged(content, changes or {}), str(path))
     if recipe.data.path is not None and not recipe.data.path.is_absolute():
         located = recipe.data.model_copy(update={"path": (path.parent / recipe.data.path).resolve()})
         recipe = recipe.model_copy(update={"data": located})
     return recipe
+
+
+def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(content)
+    for name, value in changes.items():
+        before = merged.get(name)
+        nested = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merged(before, value) if nested else value
+    return merged
 
 
 def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:

@@ -1,0 +1,50 @@
+"""The `forks` section of a recipe: one long SFT run, the states of it to fork at, and what to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from budgetctl.schema import Frozen
+
+
+class AnnealSettings(Frozen):
+    """Whether a fork cools down before preference finetuning."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Extra demonstrations, as a share of those the fork has seen, over which its learning rate falls to zero.
+    They count towards the fork's budget."""
+
+
+class ForkSettings(Frozen):
+    """Preference runs that start from states of one long SFT run."""
+
+    triggers: Annotated[tuple[Mapping[str, Any], ...], Field(min_length=1)]
+    """When to fork: `perplexity: 3.5`, `pass@1: 0.3`, `plateau: {metric: perplexity, patience: 3, min_gain: 0.01}`,
+    `every: 128`, `at: [100, 400]`; any number of each."""
+    every: Annotated[int, Field(ge=1)]
+    """Demonstrations between two evaluations on dev rows."""
+    sft_budget: Annotated[float | None, Field(gt=0)] = None
+    """How much of a budget the long run may spend, in the budget's unit; None is all of it."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    """One-sided confidence of a decision over a whole run: a threshold that is never really passed fires in at
+    most 1 - level of runs."""
+    dev_size: Annotated[int | None, Field(gt=1)] = 128
+    """Dev prompts that decide; None takes all."""
+    samples: Annotated[int, Field(ge=1)] = 4
+    """Answers to a dev prompt, for `pass@k`; at least the largest k."""
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    """Of those answers."""
+    max_new_tokens: Annotated[int | None, Field(gt=0)] = None
+    """Of those answers; None takes the task's."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What generates them, beside the training."""
+    monitors: tuple[str, ...] = ()
+    """Metrics that are logged at every evaluation and decide nothing: `perplexity`, `pass@1`, …"""
+    anneal: AnnealSettings | None = None
+    """Let every fork cool down; None forks the state as it is."""
+    baselines: Literal["none", "matched"] = "none"
+    """`matched` adds the SFT-only and the PFT-only run of each budget, and for each fork the same split trained
+    from scratch."""
