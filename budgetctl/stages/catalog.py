@@ -9,11 +9,13 @@ from budgetctl.errors import UsageError
 from budgetctl.stages.base import BaseIdentity, BaseStage
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.stages.eval import EvalIdentity, EvalStage
+from budgetctl.stages.fork import ForkIdentity, ForkStage
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Stage
+from budgetctl.stages.trunk import TrunkIdentity, TrunkStage
 from store import Payload
 
 STAGES: Mapping[str, tuple[type[Any], type[Any]]] = {
@@ -21,6 +23,8 @@ STAGES: Mapping[str, tuple[type[Any], type[Any]]] = {
     "data": (DataStage, DataIdentity),
     "pairs": (PairsStage, PairsIdentity),
     "sft": (SftStage, SftIdentity),
+    "trunk": (TrunkStage, TrunkIdentity),
+    "fork": (ForkStage, ForkIdentity),
     "pft": (PftStage, PftIdentity),
     "gen": (GenStage, GenIdentity),
     "eval": (EvalStage, EvalIdentity),

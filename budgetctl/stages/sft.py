@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
 from budgetctl.training.config import SftSettings
+
+if TYPE_CHECKING:
+    from store import Artifact
 
 DATA_FILE = "sft.parquet"
 
@@ -42,12 +46,20 @@ class SftStage:
     def run(self, context: StageContext) -> Mapping[str, Metric]:
         from budgetctl.stages.training_job import run_training  # noqa: PLC0415
 
-        data = context.parents["data"]
-        if DATA_FILE not in data.files:
-            raise UsageError(
-                f"Data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {DATA_FILE}; make demonstrations with "
-                "`budgetctl data … --kind sft`."
-            )
         identity = self.identity
-        file = data.path(DATA_FILE)
+        file = demonstrations_of(context.parents["data"])
         return run_training(context, identity.template, identity.settings, identity.seed, None, file)
+
+
+def demonstrations_of(data: Artifact) -> Path:
+    """Return the file of a data artifact's demonstrations.
+
+    Raises:
+        UsageError: It holds rows of another kind.
+    """
+    if DATA_FILE not in data.files:
+        raise UsageError(
+            f"Data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {DATA_FILE}; make demonstrations with "
+            "`budgetctl data … --kind sft`."
+        )
+    return data.path(DATA_FILE)
