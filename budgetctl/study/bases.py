@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from store import Artifact, Store
 from store.errors import KeyNotFound
 
 MIN_PREFIX = 4
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def base_request(
     """Describe the base model that `model` names; nothing is computed.
 
     Args:
-        model: A known name, a Transformers folder, or a hub id.
+        model: A known name, a Transformers folder, or a hub id, perhaps with @REVISION (a commit, tag or branch).
         store: Remembers the content hashes of folders.
         settings: Of the embedded `tiny` model.
         offline: Resolve hub ids from the local cache alone.
@@ -87,16 +89,22 @@ def _tiny(settings: Mapping[str, Any]) -> BaseStage:
 
 
 def _from_hub(model: str, offline: bool) -> BaseRequest:
-    known = KNOWN_MODELS.get(model) or known_by_repository(model)
-    if known is None and (model.count("/") != 1 or model.startswith((".", "/", "~"))):
+    named, at, revision = model.partition("@")
+    known = KNOWN_MODELS.get(named) or known_by_repository(named)
+    if (
+        known is None
+        and (named.count("/") != 1 or named.startswith((".", "/", "~")))
+        or (at and not revision)
+    ):
         raise UsageError(
             f"there is no base model {model!r}: no such folder, and the known names are {', '.join(KNOWN_MODELS)}; "
-            "a hub id has the form organisation/name"
+            "a hub id has the form organisation/name or organisation/name@revision"
         )
     from budgetctl.models.hub import commit_of, fetch  # noqa: PLC0415  (slow to import)
 
-    repository = known.repository if known else model
-    commit = commit_of(repository, offline=offline)
+    repository = known.repository if known else named
+    revision = revision or (known.commit if known else "") or "main"
+    commit = revision if _COMMIT.fullmatch(revision) else commit_of(repository, revision, offline)
     name = known.template if known else template_name_for(fetch(repository, commit, offline))
     stage = BaseStage(BaseIdentity(source=HubSource(repository=repository, commit=commit)))
     return BaseRequest(stage, Template.named(name), known.precision if known else "float32")

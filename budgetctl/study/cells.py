@@ -28,7 +28,11 @@ class Cell:
 
 
 def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, Split]]:
-    """Every cell of the grid with its split, in the recipe's order."""
+    """Every cell of the grid but those of `leave_out`, with its split, in the recipe's order."""
     axes = (recipe.bases, recipe.tasks, recipe.methods, recipe.budgets, recipe.shares, recipe.seeds)
     for base, task, method, budget, share, seed in product(*axes):
-        yield Cell(base, task, method, budget, share, seed), split_budget(budget, share, recipe.prices)
+        cell = Cell(base, task, method, budget, share, seed)
+        if not any(
+            all(getattr(cell, axis) == value for axis, value in entry.items()) for entry in recipe.leave_out
+        ):
+            yield cell, split_budget(budget, share, recipe.prices)

@@ -157,27 +157,17 @@ class Recipe(Frozen):
 
     def sft_of(self, base: str) -> Mapping[str, Any]:
         """Return the settings of supervised finetuning of one base."""
-        return _laid_over(self.sft, self.by_base.get(base, {}))
+        return _merged(self.sft, self.by_base.get(base, {}))
 
     def pft_of(self, base: str, method: str) -> Mapping[str, Any]:
         """Return the settings of preference finetuning of one base by one method."""
-        given = _laid_over(self.pft, self.by_base.get(base, {}))
-        return {**_laid_over(given, self.by_method.get(method, {})), "method": method}
+        given = _merged(self.pft, self.by_base.get(base, {}))
+        return {**_merged(given, self.by_method.get(method, {})), "method": method}
 
     @property
     def prices(self) -> Prices:
         """The exact prices behind `cost`."""
         return Prices(exact(self.cost.sft, "cost.sft"), exact(self.cost.pft, "cost.pft"), self.cost.currency)
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two nested mappings; where both say something, the upper one holds."""
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        merged[name] = _laid_over(under, value) if both else value  # type: ignore[arg-type]
-    return merged
 
 
 def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -214,6 +204,7 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 
 def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another."""
     merged = dict(content)
     for name, value in changes.items():
         before = merged.get(name)
