@@ -9,12 +9,11 @@ from typer.core import TyperGroup
 
 from budgetctl.cli import (
     base,
-    data,
+    data_group,
     eval,
     export,
     gen,
     init,
-    pairs,
     pft,
     plan,
     recommend,
@@ -90,8 +89,7 @@ app.add_typer(recommend.app, name="recommend", rich_help_panel=STUDY)
 app.command("status", rich_help_panel=STUDY)(status.status)
 app.command("worker", rich_help_panel=STUDY)(worker.worker)
 app.command("base", rich_help_panel=STAGE)(base.base)
-app.command("data", rich_help_panel=STAGE)(data.data)
-app.command("pairs", rich_help_panel=STAGE)(pairs.pairs)
+app.add_typer(data_group.app, name="data", rich_help_panel=STAGE)
 app.command("sft", rich_help_panel=STAGE)(sft.sft)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)

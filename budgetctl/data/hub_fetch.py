@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from budgetctl.data.sources.hub import HubDataset
 from budgetctl.errors import BudgetctlError
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 WANTED_FILES = ("*.parquet", "*.jsonl", "*.json", "*.csv")
 
 
@@ -27,7 +25,7 @@ class FrozenRevisions:
 
     def commit(self, dataset: HubDataset) -> str | None:
         """The commit, if it is known: declared as one, or frozen by an earlier fetch."""
-        if _COMMIT.fullmatch(dataset.revision):
+        if dataset.pinned:
             return dataset.revision
         entry = self._read().get(f"{dataset.repository}@{dataset.revision}", {})
         commit = entry.get("commits", {}).get(str(dataset.epoch))

@@ -88,7 +88,7 @@ def supply_of(
         path: Where files lie: a folder with GSM8K's own two files, or one with a folder for each hub dataset
             (named like the dataset, without its owner).
         options: As in a recipe's `data.options`.
-        revisions: The store's; says how often a branch of a hub dataset was moved on (`data --refresh`).
+        revisions: The store's; says how often a branch of a hub dataset was moved on (`data refresh`).
 
     Raises:
         UsageError: Unknown task or option, a value out of range, a missing path.
@@ -131,7 +131,9 @@ def _at_epoch(source: AnySource, revisions: FrozenRevisions) -> AnySource:
 def refresh(supply: Supply, revisions: FrozenRevisions) -> list[str]:
     """Let the next fetch of a supply's hub datasets look their branches up anew; returns their names."""
     sides = (supply.sft, supply.pref, supply.eval)
-    branches = {(side.repository, side.revision) for side in sides if isinstance(side, HubDataset)}
+    branches = {
+        (side.repository, side.revision) for side in sides if isinstance(side, HubDataset) and not side.pinned
+    }
     for repository, revision in sorted(branches):
         revisions.refresh(repository, revision)
     return [repository for repository, _ in sorted(branches)]

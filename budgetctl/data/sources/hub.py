@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ from budgetctl.schema import Frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubDataset(Frozen):
@@ -44,6 +47,11 @@ class HubDataset(Frozen):
     def name(self) -> str:
         """How an execution's `sources` names the folder that holds the dataset's files."""
         return f"hub:{self.repository}@{self.revision}+{self.epoch}"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the declared revision is a commit, which never moves."""
+        return bool(_COMMIT.fullmatch(self.revision))
 
     @property
     def title(self) -> str:

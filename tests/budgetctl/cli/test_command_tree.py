@@ -41,10 +41,13 @@ TREE = list(commands(typer.main.get_command(app)))
 
 def test_the_tree_has_the_promised_commands() -> None:
     names = {path for path, _ in TREE}
-    stages = {(stage,) for stage in ("base", "data", "sft", "pft", "gen", "eval")}
+    stages = {(stage,) for stage in ("base", "sft", "pft", "gen", "eval")}
     assert (
         stages
         | {
+            ("data", "rows"),
+            ("data", "pairs"),
+            ("data", "refresh"),
             ("plan",),
             ("run",),
             ("report",),

@@ -1,4 +1,4 @@
-"""`budgetctl pairs`: training rows from a model's own answers."""
+"""`budgetctl data pairs`: training rows from a model's own answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,32 @@ import typer
 from budgetctl.cli.common import (
     DeviceOption,
     OfflineOption,
+    SetOption,
     StealOption,
     StoreOption,
     ThreadsOption,
     open_store,
     run_stage,
+    settings_from,
 )
 
 
 def pairs(
-    model: Annotated[str, typer.Argument(help="A checkpoint's key, or a base (key, name, folder).")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Who answers: a checkpoint's key, or a base (key, name, folder).",
+            show_default=False,
+        ),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="The task whose training prompts are asked; default: the one the checkpoint was trained on.",
+            show_default=False,
+        ),
+    ] = None,
     kind: Annotated[
         Literal["pref", "unpaired", "sft"],
         typer.Option(help="pref: right over wrong answers; unpaired: the same for KTO; sft: best of n."),
@@ -36,10 +52,6 @@ def pairs(
         Literal["random", "hardest", "nearest"],
         typer.Option(help="Which wrong answer: any, the likeliest, or the nearest in length."),
     ] = "random",
-    task: Annotated[
-        str | None,
-        typer.Option(help="The task; default: the one the checkpoint was trained on.", show_default=False),
-    ] = None,
     path: Annotated[Path | None, typer.Option(help="Where the task's files lie.", show_default=False)] = None,
     decoding: Annotated[
         str, typer.Option(help="greedy, paper (T 0.5, top-p 0.9, top-k 150) or sample.")
@@ -47,7 +59,15 @@ def pairs(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer.", show_default=False)
     ] = None,
+    engine: Annotated[
+        Literal["transformers", "vllm"], typer.Option(help="What generates the answers.")
+    ] = "transformers",
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Of the model that answers; default: the base's own.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of prompts, sampling and the choice of rows.")] = 0,
+    settings: SetOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -59,8 +79,13 @@ def pairs(
 ) -> None:
     """Sample answers to training prompts, judge them, make rows, and print their key.
 
-    Example: budgetctl pairs $S --samples 8 --rejected nearest --size 500
+    A prompt with no right or no wrong answer gives no pair (no right answer: no best-of-n row), and is counted on
+    the card. --set takes settings of the source, as in `data TASK`.
+
+    Example: budgetctl data pairs --from $S --source gsm8k --samples 8 --rejected nearest --size 500
     """
+    from dataclasses import replace  # noqa: PLC0415
+
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import eval_data, supply_of  # noqa: PLC0415
@@ -68,14 +93,14 @@ def pairs(
     from budgetctl.stages.pairs import PairsIdentity, PairsStage  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_start  # noqa: PLC0415
-    from budgetctl.study.build import gen_stage, task_of  # noqa: PLC0415
+    from budgetctl.study.requests import gen_stage, task_of  # noqa: PLC0415
     from budgetctl.tasks import task_named  # noqa: PLC0415
 
     opened, reporter = open_store(store), make_reporter()
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)
-    name = task or task_of(checkpoint, opened)
-    supply = supply_of(name, path, revisions=FrozenRevisions(opened.root))
+    name = source or task_of(checkpoint, opened)
+    supply = supply_of(name, path, settings_from(settings), FrozenRevisions(opened.root))
     asked = execute(
         eval_data(supply, "train", prompts, seed=seed),
         opened,
@@ -86,6 +111,8 @@ def pairs(
         base, checkpoint, asked.key, name,
         decoding=decoding, samples=samples, max_new_tokens=max_new_tokens, seed=seed,
     )  # fmt: skip
+    how = {"engine": engine, "precision": precision or sampling.identity.precision}
+    sampling = replace(sampling, identity=sampling.identity.model_copy(update=how))
     answers = execute(sampling, opened, execution, reporter, steal=steal).artifact
     identity = PairsIdentity(
         task=name,

@@ -1,4 +1,4 @@
-"""`budgetctl data`: the rows of one budget."""
+"""`budgetctl data TASK`: the rows of one budget."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from budgetctl.cli.common import (
 )
 
 
-def data(
+def rows(
     task: Annotated[str, typer.Argument(help="The task: arith, gsm8k, …")],
     kind: Annotated[
         Literal["sft", "pref", "unpaired", "eval"],
@@ -54,9 +54,6 @@ def data(
         int | None,
         typer.Option(min=1, help="With --base: leave longer rows out before cutting.", show_default=False),
     ] = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Look branches of hub datasets up anew; older rows keep theirs.")
-    ] = False,
     settings: SetOption = None,
     store: StoreOption = None,
     offline: OfflineOption = False,
@@ -64,7 +61,9 @@ def data(
 ) -> None:
     """Prepare rows and print their key. A larger size contains the smaller ones of the same seed.
 
-    Example: budgetctl data gsm8k --path gsm8k/ --kind sft --size 500
+    `data TASK` is short for `data rows TASK`.
+
+    Example: budgetctl data rows gsm8k --path gsm8k/ --kind sft --size 500
     """
     from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import (  # noqa: PLC0415
@@ -74,15 +73,11 @@ def data(
         sft_data,
         supply_of,
     )
-    from budgetctl.data.supply import refresh as move_on  # noqa: PLC0415
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
 
     opened = open_store(store)
-    revisions = FrozenRevisions(opened.root)
-    if refresh:
-        move_on(supply_of(task, path, settings_from(settings)), revisions)
-    supply = supply_of(task, path, settings_from(settings), revisions)
+    supply = supply_of(task, path, settings_from(settings), FrozenRevisions(opened.root))
     execution = Execution(sources=supply.located, offline=offline)
     lengths = None
     if base is not None:
