@@ -28,7 +28,7 @@ class Columns(Frozen):
     prompt: str | None = None
     """What is asked: a text or turns."""
     answer: str | None = None
-    """The demonstration, or a list of several."""
+    """The demonstration, or a list of several. In eval rows the gold answer, of several the first."""
     chosen: str | None = None
     """The preferred answer: a text, or turns of which the last one counts."""
     rejected: str | None = None
@@ -76,7 +76,11 @@ class Columns(Frozen):
             )
             yield {"prompt": prompt, "chosen": chosen, "rejected": rejected}
         else:
-            yield {"prompt": prompt, "reference": self._reference(record, where)}
+            yield {
+                "prompt": prompt,
+                "reference": self._reference(record, where),
+                "answer": self._gold(record, where),
+            }
 
     def _prompt(self, record: Row, where: str) -> Turns:
         if self.prompt is None:
@@ -92,6 +96,14 @@ class Columns(Frozen):
             return json.dumps(named, ensure_ascii=False, sort_keys=True)
         value = _cell(record, self.reference, "reference", where)
         return value if isinstance(value, str) else str(value)
+
+    def _gold(self, record: Row, where: str) -> str | None:
+        """The gold answer of an eval row, where one is named and there."""
+        if self.answer is None or record.get(self.answer) in (None, "", []):
+            return None
+        value = record[self.answer]
+        first = value[0] if isinstance(value, list) and not _is_turns(value) else value
+        return _answer(first, self.answer, where)[0]["content"] or None
 
     def _conversation(self, record: Row, where: str) -> Turns:
         turns = _turns(_cell(record, self.messages, "messages", where), self.messages, where, role="user")

@@ -25,7 +25,10 @@ def file_of(kind: Kind) -> str:
 
 
 def schema_of(kind: Kind) -> pa.Schema:
-    """Columns of a kind. Turns are `{role, content}`; an SFT row's last turn is the assistant's."""
+    """Columns of a kind. Turns are `{role, content}`; an SFT row's last turn is the assistant's.
+
+    The `answer` of an eval row is a gold answer's text, null where the source has none; no scorer reads it.
+    """
     import pyarrow as pa  # noqa: PLC0415
 
     return pa.schema([("prompt_id", pa.string()), *content_schema(kind)])
@@ -40,6 +43,6 @@ def content_schema(kind: Kind) -> pa.Schema:
         "sft": [("messages", turns)],
         "pref": [("prompt", turns), ("chosen", turns), ("rejected", turns)],
         "unpaired": [("prompt", turns), ("completion", turns), ("label", pa.bool_())],
-        "eval": [("prompt", turns), ("reference", pa.string())],
+        "eval": [("prompt", turns), ("reference", pa.string()), ("answer", pa.string())],
     }
     return pa.schema(columns[kind])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from budgetctl.data.columns import Columns
 from budgetctl.data.layouts import Kind, content_schema
@@ -19,6 +22,8 @@ def plain_rows(columns: Columns, records: pa.RecordBatch, kind: Kind) -> pa.Reco
         "eval": (columns.reference,),
     }[kind]
     named = {field.name: field.type for field in records.schema}
+    if kind == "eval" and columns.answer in named and not _is_text(named[columns.answer]):
+        return None
     cells = []
     for name in (columns.prompt, *second):
         if not isinstance(name, str) or not _is_text(named.get(name)):
@@ -30,8 +35,16 @@ def plain_rows(columns: Columns, records: pa.RecordBatch, kind: Kind) -> pa.Reco
     elif kind == "pref":
         made = [_turn("user", prompt), *(_turn("assistant", answer) for answer in answers)]
     else:
-        made = [_turn("user", prompt), answers[0].fill_null("")]
+        made = [_turn("user", prompt), answers[0].fill_null(""), _gold(columns.answer, records, named)]
     return pa.RecordBatch.from_arrays(made, schema=content_schema(kind))
+
+
+def _gold(name: str | None, records: pa.RecordBatch, named: Mapping[str, pa.DataType]) -> pa.StringArray:
+    """Gold answers; null where there is none."""
+    if name not in named:
+        return pa.nulls(records.num_rows, pa.string())
+    texts = records.column(name).cast(pa.string())
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def _is_text(kind: pa.DataType | None) -> bool:

@@ -48,7 +48,7 @@ GSM8K_PREFERENCES = HubDataset(
 GSM8K = HubDataset(
     repository="openai/gsm8k",
     folder="main",
-    columns=Columns(prompt="question", reference="answer"),
+    columns=Columns(prompt="question", reference="answer", answer="answer"),
     set_aside=SetAside(dev=0.05),
     splits={"train": "train", "test": "test"},
 )

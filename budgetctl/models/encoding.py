@@ -71,6 +71,14 @@ class Encoder:
         opened = self.template.render(prompt, generation_prompt=True)
         return self._answer_ids(opened, self.template.render([*prompt, *answer]), origin)
 
+    def counted_answer(self, prompt: Sequence[Message], answer: str, origin: str = "answer") -> list[int]:
+        """Return the ids of an answer's own text: what perplexity counts.
+
+        The end-of-turn token and whatever the template puts behind it are left out: they are the template's.
+        """
+        ids = self.answer(prompt, [{"role": "assistant", "content": answer}], origin)
+        return ids[: ids.index(self.stop_id)]
+
     def conversation(self, messages: Sequence[Message], origin: str = "row") -> EncodedConversation:
         """Return a whole conversation's ids with every assistant turn marked for learning."""
         if not messages or messages[-1]["role"] != "assistant":

@@ -75,7 +75,7 @@ class DataStage:
     """Writes `<kind>.parquet` and `card.json`."""
 
     name: ClassVar[str] = "data"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     identity: DataIdentity
     base: str | None = None

@@ -54,7 +54,7 @@ class ArithSource(Frozen):
             prompt = [{"role": "user", "content": problem.text}]
             dice = Dice(f"arith annotators {self.world} {problem.text}")
             if kind == "eval":
-                yield {"prompt": prompt, "reference": str(problem.answer)}
+                yield {"prompt": prompt, "reference": str(problem.answer), "answer": problem.careful}
             elif kind == "sft":
                 habitual = problem.together and dice.chance(self.habit)
                 answer = problem.habitual if habitual else problem.careful

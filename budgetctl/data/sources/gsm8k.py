@@ -73,15 +73,15 @@ class Gsm8kFiles(Frozen):
             prompt = [{"role": "user", "content": question}]
             if split != "test" and (split == "dev") != _is_dev(prompt):
                 continue
+            solution = without_calculator_marks(answer)
             if kind == "eval":
-                yield {"prompt": prompt, "reference": reference}
+                yield {"prompt": prompt, "reference": reference, "answer": solution}
             elif kind == "sft":
-                solution = without_calculator_marks(answer)
                 yield {"messages": [*prompt, {"role": "assistant", "content": solution}]}
             elif (wrong := with_corrupted_step(answer, question)) is not None:
                 yield {
                     "prompt": prompt,
-                    "chosen": [{"role": "assistant", "content": without_calculator_marks(answer)}],
+                    "chosen": [{"role": "assistant", "content": solution}],
                     "rejected": [{"role": "assistant", "content": wrong}],
                 }
 
