@@ -19,7 +19,7 @@ from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, 
 from budgetctl.engines.sampling import next_tokens, row_uniforms
 from budgetctl.errors import BudgetctlError
 from budgetctl.models.adapters import Adapter, check_fits
-from budgetctl.models.loading import choose_device, load_base
+from budgetctl.models.loading import LoadedBase, choose_device, load_base
 from budgetctl.models.registry import Precision
 
 CPU_CACHE_BYTES = 1 << 30
@@ -42,9 +42,24 @@ class _Row:
 class TransformersEngine:
     """A base model that answers under one adapter after the other; see `engines.protocol.Engine`."""
 
-    def __init__(self, base: Path, device: str, precision: Precision, batch: int | None = None) -> None:
-        self._device = choose_device(device)
-        self._loaded = load_base(base, self._device, precision)
+    def __init__(
+        self,
+        base: Path | LoadedBase,
+        device: str = "auto",
+        precision: Precision = "float32",
+        batch: int | None = None,
+    ) -> None:
+        """Load a base, or take one that is in memory already, with whatever adapters are active in it.
+
+        Args:
+            base: Its folder, or the loaded model; `device` and `precision` are then the model's own.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            precision: Of the weights.
+            batch: Rows at once; None derives it.
+        """
+        loaded = base if isinstance(base, LoadedBase) else load_base(base, choose_device(device), precision)
+        self._device = loaded.device
+        self._loaded = loaded
         self._base: Any = self._loaded.model
         self._model: Any = self._base
         self._peft: Any = None

@@ -43,11 +43,23 @@ class VllmEngine:
     their summation order by the batch, so a tie can fall otherwise in another batch.
     """
 
-    def __init__(self, base: Path, device: str, precision: Precision, threads: int | None = None) -> None:
+    def __init__(
+        self, base: Path, device: str, precision: Precision, threads: int | None = None, share: float = 1.0
+    ) -> None:
+        """Describe the engine; its process starts with the first request.
+
+        Args:
+            base: Folder of the base.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            precision: Of the weights.
+            threads: CPU threads; None leaves vLLM's choice.
+            share: Most of the GPU's free memory it may take, below 1 where a training needs the rest.
+        """
         self._base = base
         self._device = device
         self._precision = precision
         self._threads = threads
+        self._share = share
         self._context = int(config_of(base).get("max_position_embeddings") or 4096)
         self._child: Child | None = None
         self._length = 0
@@ -203,7 +215,7 @@ class VllmEngine:
         else:
             if ":" in self._device:
                 environment["CUDA_VISIBLE_DEVICES"] = self._device.split(":")[1]
-            options["gpu_memory_utilization"] = _free_share(self._device)
+            options["gpu_memory_utilization"] = round(self._share * _free_share(self._device), 3)
         script = Path(__file__).with_name("vllm_child.py")
         log = self._folder / f"vllm-{self.starts}.log"
         child = Child([python, "-P", str(script), json.dumps(options)], log, environment)

@@ -174,6 +174,7 @@ class ArithTask:
     system_prompt = None
     max_new_tokens = 48
     primary_metric = "correct"
+    loose_metric = None
     scorer_version = 1
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:

@@ -23,6 +23,7 @@ class Gsm8kTask:
     )
     max_new_tokens = 512
     primary_metric = "strict"
+    loose_metric = "flexible"
     scorer_version = 1  # `GSM8K_SCORER_VERSION`, without loading numpy to know it; a test compares them
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:

@@ -26,6 +26,10 @@ class Task(Protocol):
         """The metric that tables and decisions use; one of those that `score` returns."""
 
     @property
+    def loose_metric(self) -> str | None:
+        """The forgiving reading of the primary metric; None where there is but one reading."""
+
+    @property
     def scorer_version(self) -> int:
         """Raised whenever `score` may judge an old answer differently."""
 

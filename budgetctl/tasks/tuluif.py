@@ -21,6 +21,7 @@ class TuluIfTask:
     )
     max_new_tokens = 1024
     primary_metric = "prompt_strict"
+    loose_metric = "prompt_loose"
     scorer_version = 1
 
     def __init__(self) -> None:
