@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from budgetctl.data.layouts import file_of
 from budgetctl.errors import UsageError
@@ -32,15 +33,28 @@ def gold_rows(data: Artifact) -> list[GoldRow]:
     Raises:
         UsageError: It holds no eval rows, or none of them has a gold answer.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
     file = file_of("eval")
     if file not in data.files:
         raise UsageError(
             f"data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {file}; make evaluation rows with "
             "`budgetctl data … --kind eval`"
         )
-    table = pq.read_table(data.path(file))
+    return gold_rows_in(data.path(file), f"data {data.key[:12]} ({data.identity.get('task')})")
+
+
+def gold_rows_in(file: Path, what: str) -> list[GoldRow]:
+    """As `gold_rows`, of a file of eval rows.
+
+    Args:
+        file: `eval.parquet`.
+        what: What a message calls it.
+
+    Raises:
+        UsageError: No row has a gold answer.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    table = pq.read_table(file)
     answers = table["answer"].to_pylist() if "answer" in table.column_names else []
     rows = [
         GoldRow(prompt_id, tuple(prompt), without_calculator_marks(answer))
@@ -51,8 +65,7 @@ def gold_rows(data: Artifact) -> list[GoldRow]:
     ]
     if not rows:
         raise UsageError(
-            f"the rows of data {data.key[:12]} ({data.identity.get('task')}) have no gold answers, so there is nothing "
-            "to take a perplexity of; name the column that holds them (data.options.eval.columns.answer), or measure "
-            "the model's own answers"
+            f"the rows of {what} have no gold answers, so there is nothing to take a perplexity of; name the column "
+            "that holds them (data.options.eval.columns.answer), or measure the model's own answers"
         )
     return rows
