@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from budgetctl.errors import UsageError
-from budgetctl.models.adapters import CONFIG_FILE, WEIGHTS_FILE
+from budgetctl.models.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter
 from budgetctl.models.folders import files_of
 from budgetctl.models.policy import is_adapter
 from budgetctl.models.registry import Precision
 from store import Artifact, Store
 
 Form = Literal["adapter", "merged"]
+VOCABULARY_MODULES = {"embed_tokens", "lm_head"}
+"""Often one tensor."""
 TRAINING_STAGES = ("sft", "pft", "fork")
 
 
@@ -112,13 +114,24 @@ def _write_merged(lineage: Lineage, to: Path, precision: Precision) -> None:
     folder = lineage.checkpoint.path()
     cpu = torch.device("cpu")
     if is_adapter(folder):
-        wrapped: Any = PeftModel.from_pretrained(
-            load_base(lineage.base.path(), cpu, "float32").model, str(folder)
-        )
+        base = load_base(lineage.base.path(), cpu, "float32").model
+        if VOCABULARY_MODULES & set(Adapter.load(folder).config["target_modules"]):
+            _untie(base)
+        wrapped: Any = PeftModel.from_pretrained(base, str(folder))
         model = wrapped.merge_and_unload()
     else:
         model = load_base(folder, cpu, "float32").model
     model.to(getattr(torch, precision)).save_pretrained(to)
+
+
+def _untie(model: Any) -> None:
+    """Give the head weights of its own, so that an adapter on it or on the embeddings is merged into one of them."""
+    import torch  # noqa: PLC0415
+
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    if head.weight is embeddings.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False
 
 
 def _write_tokenizer(lineage: Lineage, to: Path) -> None:

@@ -34,16 +34,9 @@ class LoraSettings(Frozen):
     two, and dropout would make gradients depend on the micro-batch."""
     targets: tuple[str, ...] = SEVEN_PROJECTIONS
     extra_targets: tuple[str, ...] = ()
-    """Modules beyond the projections, such as the `embed_tokens` that the study added for Qwen. Each adds
-    rank × (vocabulary + hidden size) numbers to every checkpoint, and vLLM does not serve adapters on them."""
-
-    @model_validator(mode="after")
-    def _no_head(self) -> LoraSettings:
-        if "lm_head" in (*self.targets, *self.extra_targets):
-            raise ValueError(
-                "an adapter on lm_head cannot be trained: TRL computes log-probabilities from the head's own weights"
-            )
-        return self
+    """Modules beyond the projections, such as the `embed_tokens` and `lm_head` that the study added for Qwen. Each
+    adds rank × (vocabulary + hidden size) numbers to every checkpoint; `lm_head` also builds all logits in training;
+    vLLM serves adapters on them for Llama only."""
 
 
 class OptimizerSettings(Frozen):

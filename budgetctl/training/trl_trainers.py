@@ -22,9 +22,10 @@ from unittest.mock import patch
 import torch
 from safetensors.torch import load_file, save_file
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
-from trl.trainer import dpo_trainer, kto_trainer
+from trl.trainer import dpo_trainer, kto_trainer, sft_trainer
 
 from budgetctl.errors import BudgetctlError
+from budgetctl.training.adapted_head import heads_with_adapters
 from budgetctl.training.reference import FILE_NAME, read_scores, text_digest, write_scores
 
 WEIGHTS_FILE = "trained.safetensors"
@@ -103,6 +104,10 @@ class _Checkpoints:
 class SupervisedTrainer(_Checkpoints, SFTTrainer):  # type: ignore[misc]
     """SFT on tokenised rows."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with heads_with_adapters(sft_trainer):
+            super().__init__(*args, **kwargs)
+
 
 class _KeptReference(_Checkpoints):
     """Reference log-probabilities from the untrained policy, once per draft."""
@@ -170,7 +175,7 @@ class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.known_reference = kwargs.pop("known_reference")
         # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
-        with patch.object(dpo_trainer, "hash_module", return_value=""):
+        with patch.object(dpo_trainer, "hash_module", return_value=""), heads_with_adapters(dpo_trainer):
             super().__init__(*args, **kwargs)
 
 
@@ -180,7 +185,7 @@ class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._divergence: torch.Tensor | None = None
         self.known_reference = kwargs.pop("known_reference")
-        with patch.object(kto_trainer, "hash_module", return_value=""):
+        with patch.object(kto_trainer, "hash_module", return_value=""), heads_with_adapters(kto_trainer):
             super().__init__(*args, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:

@@ -45,8 +45,12 @@ def disturb(policy: LoraPolicy, seed: int) -> None:
             LoraSettings(rank=4, targets=("v_proj", "up_proj")),
         ),
         (LoraSettings(rank=4, extra_targets=("embed_tokens",)), LoraSettings(rank=4)),
+        (
+            LoraSettings(rank=4, alpha=6),
+            LoraSettings(rank=8, extra_targets=("embed_tokens", "lm_head")),
+        ),
     ],
-    ids=["same-shape", "other-rank-and-scale", "other-modules", "with-embeddings"],
+    ids=["same-shape", "other-rank-and-scale", "other-modules", "with-embeddings", "with-the-head"],
 )
 def test_concatenation_equals_the_stack(
     first: LoraSettings, second: LoraSettings, small_base: Path, tmp_path: Path

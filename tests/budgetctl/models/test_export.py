@@ -59,6 +59,24 @@ def test_adapter_and_merged_answer_alike(
     assert half.dtype == torch.bfloat16
 
 
+def test_an_adapted_head_is_merged_though_it_was_tied(
+    tmp_path: Path, small_base: Path, sum_data: Path
+) -> None:
+    """The base's head and embeddings are one tensor; their two adapters must not be added into the same one."""
+    store = Store.open(tmp_path / "store", create=True)
+    base = publish(store, "base", {"source": {"kind": "folder", "content": "0" * 64}}, {}, small_base)
+    job = plain_job(tmp_path / "job", small_base, sum_data / "sft.parquet")
+    lora = LoraSettings(rank=4, extra_targets=("embed_tokens", "lm_head"))
+    train(job, SftSettings(epochs=4, lora=lora, optimizer=OptimizerSettings(learning_rate=1e-2)))
+    identity = {"template": Template.named("tiny").model_dump(), "seed": 0}
+    checkpoint = publish(store, "sft", identity, {"base": base}, job.out)
+    adapter = export(store, checkpoint, tmp_path / "adapter", "adapter")
+    merged = export(store, checkpoint, tmp_path / "merged", "merged", "float32")
+    over_base = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(small_base), adapter)
+    alone = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    assert (answer(over_base) - answer(alone)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("form", ["adapter", "merged"])
 def test_the_chat_template_and_the_lineage_go_along(
     form: Any, trained: tuple[Store, str, str], tmp_path: Path

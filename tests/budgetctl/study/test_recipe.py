@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from budgetctl.errors import UsageError
+from budgetctl.study.cells import cells_of
 from budgetctl.study.recipe import load_recipe, parse_recipe
 
 MINIMAL = {"name": "one", "base": "tiny", "task": "arith", "budgets": [10]}
@@ -26,6 +27,14 @@ def test_single_values_stand_for_lists() -> None:
         ({"seeds": [1, 1]}, "seeds lists a value twice"),
         ({"name": "a/b"}, "name"),
         ({"cost": {"sft": 0}}, "cost.sft"),
+        ({"by_base": {"qwen2-7B": {}}}, "by_base names qwen2-7B, which is not in the grid: tiny"),
+        ({"by_method": {"kto": {"beta": 1}}}, "by_method names kto, which is not in the grid: dpo"),
+        ({"leave_out": [{}]}, "would leave out every cell"),
+        (
+            {"leave_out": [{"shares": 0}]},
+            "leave_out knows base, task, method, budget, share, seed; given: shares",
+        ),
+        ({"leave_out": [{"budget": 11}]}, "leave_out names budget 11, which is not in the grid: [10.0]"),
     ],
 )
 def test_what_is_wrong_is_said(change: dict[str, object], sentence: str) -> None:
@@ -58,3 +67,24 @@ def test_a_missing_recipe_says_what_to_do(tmp_path: Path) -> None:
 def test_data_lie_relative_to_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("{name: a, base: tiny, task: gsm8k, budgets: 1, data: {path: rows}}")
     assert load_recipe(tmp_path / "r.yaml").data.path == tmp_path / "rows"
+
+
+def test_one_bases_and_one_methods_settings_lie_over_the_common_ones() -> None:
+    recipe = parse_recipe(
+        MINIMAL | {
+            "base": ["tiny", "other"], "method": ["dpo", "kto"],
+            "sft": {"epochs": 3, "lora": {"rank": 8, "alpha": 4}}, "pft": {"beta": 0.5, "lora": {"rank": 8}},
+            "by_base": {"tiny": {"lora": {"rank": 2}}}, "by_method": {"kto": {"beta": 0.1}},
+        }
+    )  # fmt: skip
+    assert recipe.sft_of("tiny") == {"epochs": 3, "lora": {"rank": 2, "alpha": 4}}
+    assert recipe.sft_of("other") == {"epochs": 3, "lora": {"rank": 8, "alpha": 4}}
+    assert recipe.pft_of("tiny", "kto") == {"beta": 0.1, "lora": {"rank": 2}, "method": "kto"}
+    assert recipe.pft_of("other", "dpo") == {"beta": 0.5, "lora": {"rank": 8}, "method": "dpo"}
+
+
+def test_cells_that_are_left_out() -> None:
+    recipe = parse_recipe(
+        MINIMAL | {"budgets": [10, 20], "shares": [1, 0], "leave_out": [{"budget": 20, "share": 0}]}
+    )
+    assert [(cell.budget, cell.share) for cell, _ in cells_of(recipe)] == [(10, 1), (10, 0), (20, 1)]

@@ -93,6 +93,39 @@ def test_bfloat16_and_float32_after_each_other(make_job: Any) -> None:
     assert largest_difference(first.out, second.out) == 0
 
 
+def test_an_adapter_on_the_head_is_trained_too(make_job: Any) -> None:
+    """TRL's own head would pass it by; while its product is zero, both must agree in every figure."""
+    plain, headed = make_job(), make_job()
+    with_head = LoraSettings(rank=4, extra_targets=("embed_tokens", "lm_head"))
+    train(plain, SFT)
+    train(headed, SFT.model_copy(update={"lora": with_head}))
+    for figure in ("loss", "entropy", "mean_token_accuracy"):
+        assert curve_values(headed.out, figure)[0] == pytest.approx(
+            curve_values(plain.out, figure)[0], abs=1e-5
+        )
+    assert curve_values(headed.out, "loss")[-1] < curve_values(headed.out, "loss")[0]
+    ups = {name: weight for name, weight in Adapter.load(headed.out).weights.items() if "layers" not in name}
+    assert sorted(ups) == [
+        "base_model.model.lm_head.lora_A.weight", "base_model.model.lm_head.lora_B.weight",
+        "base_model.model.model.embed_tokens.lora_embedding_A", "base_model.model.model.embed_tokens.lora_embedding_B",
+    ]  # fmt: skip
+    assert all(float(weight.abs().max()) > 0 for weight in ups.values())
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_preferences_over_an_adapted_head(method: str, make_job: Any) -> None:
+    with_head = LoraSettings(rank=4, extra_targets=("embed_tokens", "lm_head"))
+    sft = make_job()
+    train(sft, SFT.model_copy(update={"lora": with_head, "optimizer": FAST}))
+    job = make_job("pref.parquet", parent=sft.out)
+    metrics = train(job, PftSettings(method=method, epochs=6, optimizer=FAST, lora=with_head))
+    assert metrics["first_loss"] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=1e-4)
+    assert metrics["last_loss"] < metrics["first_loss"]
+    assert (
+        float(Adapter.load(job.out).weights["base_model.model.lm_head.lora_B.weight"][:, 4:].abs().max()) > 0
+    )
+
+
 def test_four_bits_need_a_gpu(make_job: Any) -> None:
     with pytest.raises(UsageError, match="qlora needs a GPU"):
         train(make_job(), SftSettings(weights="qlora"))
