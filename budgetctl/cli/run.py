@@ -57,7 +57,7 @@ def run(
     if hits < len(plan.stages):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += ["--offline"] if offline else []
-        options += ["--forgive-before", now] if retry_failed else []
+        options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
         workers = min(jobs or default_jobs(visible_gpus()), len(plan.stages) - hits)
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)

@@ -33,6 +33,9 @@ def worker(
     forgive_before: Annotated[
         str, typer.Option(help="ISO time before which failures do not count.", hidden=True)
     ] = "",
+    forgive_deaths_before: Annotated[
+        str, typer.Option(help="ISO time before which deaths of workers do not count.", hidden=True)
+    ] = "",
     deadline: Annotated[
         float | None,
         typer.Option(
@@ -84,7 +87,7 @@ def worker(
             runner,
             reporter,
             stop,
-            RetryPolicy(max_failures, forgive_before),
+            RetryPolicy(max_failures, forgive_before, forgive_deaths_before),
             TimeLimit(time.time(), deadline) if deadline else None,
             stop_when_tainted=_on_gpu,
         )

@@ -8,8 +8,8 @@ and one whose parents are missing needs no test at all.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from budgetctl.study.plan import Plan
 from store import AttemptRecord, Store
@@ -34,6 +34,12 @@ class SharedState(Protocol):
 
     def attempts(self, key: str) -> Sequence[AttemptRecord]:
         """What was tried at `key`, oldest first."""
+
+    def metrics(self, key: str) -> Mapping[str, Any]:
+        """The metrics of a published artifact."""
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Store a plan that has grown, so that what was added to it is collected as little as the rest."""
 
     def tidy(self, keys: set[str]) -> None:
         """Remove what killed attempts at published `keys` left behind."""
@@ -60,6 +66,12 @@ class StoreState:
 
     def attempts(self, key: str) -> Sequence[AttemptRecord]:
         return self._store.attempts(key)
+
+    def metrics(self, key: str) -> Mapping[str, Any]:
+        return self._store.artifact(key).metrics
+
+    def keep_plan(self, plan: Plan) -> None:
+        self._store.save_plan(plan.document())
 
     def tidy(self, keys: set[str]) -> None:
         for key in self.leased() & keys:
@@ -92,6 +104,11 @@ class Board:
         self.leased: set[str] = set()
         self.present: set[str] = set()
         self._frontier: set[str] = set()
+        self.reset()
+
+    def follow(self, plan: Plan) -> None:
+        """Go on with a plan that has grown."""
+        self._plan, self._children = plan, plan.children()
         self.reset()
 
     def reset(self) -> None:

@@ -15,6 +15,7 @@ from math import floor
 from typing import Any
 
 from budgetctl.errors import UsageError
+from budgetctl.stages.stage import Stage
 from budgetctl.study.plan import Branch, BranchStage, Plan, PlannedCell
 from store import Payload, Store
 
@@ -125,19 +126,19 @@ def _resolved(parent: str, keys: Mapping[str, str]) -> str | None:
     return next((keys[role] for role in parent[1:].split("|") if role in keys), None)
 
 
-def branch_stage(role: str, payload: BranchStage | Any, rows: str | None = None) -> BranchStage:
+def branch_stage(role: str, stage: Stage, rows: str | None = None) -> BranchStage:
     """Describe a stage of a branch; its parents may be `@role`.
 
     Args:
         role: Its role in the cell.
-        payload: A stage whose parents are keys or `@role`.
+        stage: A stage whose parents are keys or `@role`.
         rows: `n_sft` or `n_pft` for a data stage whose size is that number.
     """
     return BranchStage(
         role=role,
-        stage=payload.name,
-        revision=payload.revision,
-        identity=payload.identity.model_dump(mode="json"),
-        parents=dict(payload.parents),
+        stage=stage.name,
+        revision=stage.revision,
+        identity=stage.identity.model_dump(mode="json"),
+        parents=dict(stage.parents),
         rows=rows,
     )

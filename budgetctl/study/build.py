@@ -47,7 +47,7 @@ class _StudyPlanner:
         recipe = self._recipe
         assert recipe.forks is not None
         planner = ForkPlanner(recipe, recipe.forks, self._bases, self._supplies, self._add)
-        branches = []
+        branches: list[Branch] = []
         for trunk in planner.trunks():
             branches += planner.branches(trunk)
             cells.append(planner.whole_trunk(trunk))
@@ -83,7 +83,9 @@ class _StudyPlanner:
         lengths = None if most is None else Lengths(base.key, base.template, most)
         if split.n_sft:
             stages["sft-data"] = self._add(sft_data(supply, split.n_sft, cell.seed, lengths=lengths))
-            stages["sft"] = self._add(sft_stage(base, stages["sft-data"], recipe.sft_of(cell.base), cell.seed))
+            stages["sft"] = self._add(
+                sft_stage(base, stages["sft-data"], recipe.sft_of(cell.base), cell.seed)
+            )
         if split.n_pft:
             pairs = preference_data(
                 supply,

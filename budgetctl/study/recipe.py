@@ -208,8 +208,8 @@ def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     merged = dict(content)
     for name, value in changes.items():
         before = merged.get(name)
-        nested = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[name] = _merged(before, value) if nested else value
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merged(before or {}, value) if both else value
     return merged
 
 

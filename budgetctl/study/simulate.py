@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from budgetctl.console import SilentReporter
 from budgetctl.errors import InterruptedRunError
@@ -322,6 +323,13 @@ class Node:
 
     def set_aside_corrupt(self, payload: Payload) -> None:
         """Nothing is ever corrupt here."""
+
+    def metrics(self, key: str) -> Mapping[str, Any]:
+        """Simulated stages measure nothing."""
+        return {}
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Nothing is collected here."""
 
     def abandoned(self, key: str) -> bool:
         self.site.count("read a lease")

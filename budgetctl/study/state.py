@@ -55,7 +55,10 @@ def missing_of(plan: Plan, store: Store, known: Set[str] = frozenset()) -> set[s
 
 
 def reason_to_give_up(
-    attempts: Sequence[AttemptRecord], max_failures: int, forgive_before: str = ""
+    attempts: Sequence[AttemptRecord],
+    max_failures: int,
+    forgive_before: str = "",
+    forgive_deaths_before: str = "",
 ) -> str | None:
     """Why a stage should not be tried again; None if it should.
 
@@ -66,19 +69,24 @@ def reason_to_give_up(
         attempts: All attempts at a stage that nobody works on now, oldest first.
         max_failures: How many failures are too many.
         forgive_before: ISO time (UTC); attempts that started before it do not count.
+        forgive_deaths_before: The same for attempts whose worker died without a word.
     """
     counted = [attempt for attempt in attempts if attempt.started >= forgive_before]
     failures = [attempt for attempt in counted if attempt.outcome == "failed"]
     if len(failures) >= max_failures:
         return failures[-1].reason
-    deaths = [attempt for attempt in counted if not attempt.outcome]
+    deaths = [a for a in counted if not a.outcome and a.started >= forgive_deaths_before]
     if len(deaths) >= MAX_DEATHS:
         return f"{len(deaths)} workers died in it without a word, the last was {deaths[-1].holder.describe()}"
     return None
 
 
 def given_up(
-    store: Store, keys: Iterable[str], max_failures: int, forgive_before: str = ""
+    store: Store,
+    keys: Iterable[str],
+    max_failures: int,
+    forgive_before: str = "",
+    forgive_deaths_before: str = "",
 ) -> dict[str, str]:
     """Key → last error of every stage that has failed too often.
 
@@ -87,8 +95,10 @@ def given_up(
         keys: Stages that are not published and that nobody works on.
         max_failures: How many failures are too many.
         forgive_before: ISO time (UTC); attempts that started before it do not count.
+        forgive_deaths_before: The same for attempts whose worker died without a word.
     """
-    judged = {key: reason_to_give_up(store.attempts(key), max_failures, forgive_before) for key in keys}
+    forgiven = (max_failures, forgive_before, forgive_deaths_before)
+    judged = {key: reason_to_give_up(store.attempts(key), *forgiven) for key in keys}
     return {key: reason for key, reason in judged.items() if reason is not None}
 
 
@@ -102,12 +112,16 @@ def holders_of(store: Store, keys: set[str]) -> dict[str, str]:
 
 
 def state_of(
-    plan: Plan, store: Store, max_failures: int = MAX_FAILURES, forgive_before: str = ""
+    plan: Plan,
+    store: Store,
+    max_failures: int = MAX_FAILURES,
+    forgive_before: str = "",
+    forgive_deaths_before: str = "",
 ) -> PlanState:
     """Look at the store once and say where every stage of the plan stands."""
     missing = missing_of(plan, store)
     holders = holders_of(store, missing)
-    failed = given_up(store, missing - set(holders), max_failures, forgive_before)
+    failed = given_up(store, missing - set(holders), max_failures, forgive_before, forgive_deaths_before)
     blocked = plan.descendants(failed)
     states = {}
     for key, payload in plan.stages.items():

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
 
 from budgetctl.console import Reporter
 from budgetctl.errors import BudgetctlError, InterruptedRunError, MissingParentError
 from budgetctl.study.board import Board, SharedState
+from budgetctl.study.branches import grown
 from budgetctl.study.clock import Clock, SystemClock
 from budgetctl.study.deadline import CONTINUES, Forecast, TimeLimit
 from budgetctl.study.plan import Plan
@@ -62,6 +63,9 @@ class RetryPolicy:
     max_failures: int = MAX_FAILURES
     forgive_before: str = ""
     """ISO time (UTC) before which failures do not count (`run --retry-failed`)."""
+    forgive_deaths_before: str = ""
+    """ISO time (UTC) before which workers that died without a word do not count: whoever calls `run` again may have
+    killed them."""
 
 
 @dataclass
@@ -110,6 +114,7 @@ class Worker:
         self._board = Board(plan, shared)
         self._forecast = Forecast(plan, shared)
         self._depths = plan.depths()
+        self._ungrown = {branch.fork for branch in plan.branches}
         self._errors: Counter[str] = Counter()
         self._too_long: dict[str, float] = {}
         self._last: Payload | None = None
@@ -132,6 +137,9 @@ class Worker:
             result.failed = dict(self._board.lost)
             if tried is _Try.STOPPED:
                 return result
+            if self._grow():
+                tried, wait_s = _Try.WORKED, WAIT_FIRST_S
+                continue
             if not self._board.possible:
                 self._shared.tidy(self._board.present)
                 return result
@@ -154,6 +162,22 @@ class Worker:
         self._board.refresh()
         self._most_leases = max(self._most_leases, len(self._board.leased))
         return True
+
+    def _grow(self) -> bool:
+        """Add what follows the forks that were published since the last look; whether there was any."""
+        published = self._ungrown & self._board.present
+        if not published:
+            return False
+        self._ungrown -= published
+        self._plan = grown(self._plan, self._facts_of)
+        self._board.follow(self._plan)
+        self._forecast = Forecast(self._plan, self._shared)
+        self._depths = self._plan.depths()
+        self._shared.keep_plan(self._plan)
+        return True
+
+    def _facts_of(self, fork: str) -> Mapping[str, Any] | None:
+        return self._shared.metrics(fork) if fork in self._board.present else None
 
     def _take_one(self) -> _Try:
         """Run the best possible stage that nobody holds."""
@@ -213,7 +237,12 @@ class Worker:
         if key in self._board.leased:
             return False
         policy = self._retry
-        reason = reason_to_give_up(self._shared.attempts(key), policy.max_failures, policy.forgive_before)
+        reason = reason_to_give_up(
+            self._shared.attempts(key),
+            policy.max_failures,
+            policy.forgive_before,
+            policy.forgive_deaths_before,
+        )
         if reason is None and self._errors[key] >= policy.max_failures:
             reason = f"it failed {self._errors[key]} times before its work began; see the worker's log"
         if reason is not None:

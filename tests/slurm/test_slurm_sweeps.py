@@ -87,7 +87,7 @@ def test_two_sweeps_at_once_run_each_shared_stage_once(
 
 
 def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "hunted.yaml", **LONG, sft={"epochs": 90})
+    recipe = write_recipe(tmp_path / "hunted.yaml", **LONG, sft={"epochs": 160})
     folder = tmp_path / "store"
     job = cluster.submit(recipe, folder, "--checkpoint-every", "2")
     task = f"{job}_0"
