@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from budgetctl.models.templates import Template
+from budgetctl.stages.kept_tokens import bring_tokens, keep_tokens
 from budgetctl.stages.stage import Metric, StageContext
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import TrainingJob
@@ -28,6 +29,7 @@ def run_training(
 ) -> Mapping[str, Metric]:
     """Train in the stage's draft, as its execution says."""
     execution, payload = context.execution, context.draft.payload
+    untokenised = bring_tokens(context, template, data)
     wanted = reference_payload(context, template, settings) if isinstance(settings, PftSettings) else None
     known = None
     if wanted is not None and context.store.has(wanted.key):
@@ -58,6 +60,7 @@ def run_training(
             reference=known,
         )
         metrics = train(job, settings)
+    keep_tokens(context, untokenised)
     if wanted is not None and known is None:
         _keep_reference(context, wanted)
     return metrics

@@ -15,6 +15,7 @@ from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.guards import check_samples, first_step_check
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.rows import Limits
+from budgetctl.training.tokens import FILE_NAME
 from budgetctl.training.trl_trainers import PairTrainer, SupervisedTrainer, UnpairedTrainer
 from budgetctl.training.watch import FirstStepCheck
 
@@ -65,7 +66,7 @@ def method_of(
 
 def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limits) -> Method:
     full = settings.loss == "full"
-    rows = training_rows.read_demonstrations(job.data, encoder, limits, full)
+    rows = training_rows.read_demonstrations(job.data, encoder, limits, full, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, row.text) for row in rows[:3]], encoder, answers_only=not full)
     return Method(
         title="sft",
@@ -79,7 +80,7 @@ def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limi
 
 
 def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
-    rows = training_rows.read_pairs(job.data, encoder, limits)
+    rows = training_rows.read_pairs(job.data, encoder, limits, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], encoder)
     return Method(
         title=settings.method,
@@ -98,7 +99,7 @@ def _kto(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limi
             f"kto needs a batch_size of at least {KTO_LEAST * job.processes}: it pairs each prompt with another row's "
             "answer, on every process."
         )
-    rows = training_rows.read_unpaired(job.data, encoder, limits)
+    rows = training_rows.read_unpaired(job.data, encoder, limits, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, row.text) for row in rows[:3]], encoder)
     return Method(
         title="kto",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from budgetctl.errors import UsageError
 from budgetctl.models.encoding import Encoder
+from budgetctl.training.tokens import conversation, origin_of, pair, single, tokenised
 
 
 @dataclass(frozen=True)
@@ -93,62 +94,57 @@ class Limits:
         )
 
 
-def read_demonstrations(file: Path, encoder: Encoder, limits: Limits, full: bool) -> list[DemonstrationRow]:
-    """Read `sft.parquet`; with `full`, the prompt's tokens are learnt too (all but the first)."""
+def read_demonstrations(
+    file: Path, encoder: Encoder, limits: Limits, full: bool, kept: Path | None = None
+) -> list[DemonstrationRow]:
+    """Read `sft.parquet`; with `full`, the prompt's tokens are learnt too (all but the first).
 
-    def row(record: Mapping[str, Any], origin: str) -> DemonstrationRow:
-        encoded = encoder.conversation(record["messages"], origin)
-        learn = (False,) + (True,) * (len(encoded.ids) - 1) if full else encoded.learn
-        return DemonstrationRow(record["prompt_id"], limits.fit(TokenSequence(encoded.ids, learn), origin))
+    Args:
+        file: The rows.
+        encoder: Template and tokenizer.
+        limits: How long a row may be.
+        full: Whether the loss counts every token.
+        kept: Where the rows' tokens are kept; see `budgetctl.training.tokens`.
+    """
 
-    return _read(file, row)
+    def row(record: Mapping[str, Any]) -> DemonstrationRow:
+        ids = tuple(record["ids"])
+        learn = (False,) + (True,) * (len(ids) - 1) if full else tuple(record["learn"])
+        return DemonstrationRow(record["prompt_id"], limits.fit(TokenSequence(ids, learn), origin_of(record)))
+
+    return [row(record) for record in tokenised(file, conversation, encoder, kept)]
 
 
-def read_pairs(file: Path, encoder: Encoder, limits: Limits) -> list[PairRow]:
+def read_pairs(file: Path, encoder: Encoder, limits: Limits, kept: Path | None = None) -> list[PairRow]:
     """Read `pref.parquet`."""
 
-    def row(record: Mapping[str, Any], origin: str) -> PairRow:
-        prompt = encoder.prompt(record["prompt"], origin)
+    def row(record: Mapping[str, Any]) -> PairRow:
         chosen, rejected = (
-            limits.fit(
-                joined(prompt, encoder.answer(record["prompt"], record[side], origin)), f"{origin} ({side})"
-            )
+            limits.fit(joined(record["prompt"], record[side]), f"{origin_of(record)} ({side})")
             for side in ("chosen", "rejected")
         )
         return PairRow(record["prompt_id"], chosen, rejected)
 
-    return _read(file, row)
+    return [row(record) for record in tokenised(file, pair, encoder, kept)]
 
 
-def read_unpaired(file: Path, encoder: Encoder, limits: Limits) -> list[UnpairedRow]:
+def read_unpaired(
+    file: Path, encoder: Encoder, limits: Limits, kept: Path | None = None
+) -> list[UnpairedRow]:
     """Read `unpaired.parquet`, or `pref.parquet` with each pair taken apart into a wanted and an unwanted row."""
 
-    def single(record: Mapping[str, Any], completion: Any, wanted: bool, origin: str) -> UnpairedRow:
-        prompt = encoder.prompt(record["prompt"], origin)
-        whole = limits.fit(joined(prompt, encoder.answer(record["prompt"], completion, origin)), origin)
-        return UnpairedRow(record["prompt_id"], tuple(prompt), whole.ids[len(prompt) :], wanted)
+    def row(record: Mapping[str, Any], side: str, wanted: bool, origin: str) -> UnpairedRow:
+        prompt = tuple(record["prompt"])
+        whole = limits.fit(joined(prompt, record[side]), origin)
+        return UnpairedRow(record["prompt_id"], prompt, whole.ids[len(prompt) :], wanted)
 
     if file.name == "unpaired.parquet":
-        return _read(
-            file, lambda record, origin: single(record, record["completion"], record["label"], origin)
-        )
-    pairs = _read(
-        file,
-        lambda record, origin: (
-            single(record, record["chosen"], True, f"{origin} (chosen)"),
-            single(record, record["rejected"], False, f"{origin} (rejected)"),
-        ),
-    )
-    return [row for pair in pairs for row in pair]
-
-
-RowT = TypeVar("RowT")
-
-
-def _read(file: Path, make: Callable[[Mapping[str, Any], str], RowT]) -> list[RowT]:
-    import pyarrow.parquet  # noqa: PLC0415
-
-    records = pyarrow.parquet.read_table(file).to_pylist()
-    if not records:
-        raise UsageError(f"{file.name} of the data artifact holds no rows; there is nothing to train on.")
-    return [make(record, f"row {record['prompt_id']!r}") for record in records]
+        return [
+            row(record, "answer", record["wanted"], origin_of(record))
+            for record in tokenised(file, single, encoder, kept)
+        ]
+    return [
+        row(record, side, side == "chosen", f"{origin_of(record)} ({side})")
+        for record in tokenised(file, pair, encoder, kept)
+        for side in ("chosen", "rejected")
+    ]
