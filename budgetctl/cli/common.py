@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from budgetctl.stages.stage import Execution, Stage
+    from budgetctl.study.recipe import Recipe
     from store import Store
 
 STORE_FOLDER = ".budgetctl"
@@ -49,6 +50,48 @@ OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Never ask a hub.", envvar="BUDGETCTL_OFFLINE")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+ThresholdsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--thresholds",
+        help="Instead of the recipe's triggers: perplexities to fork at, or pass@K:SHARE, with commas.",
+        show_default=False,
+    ),
+]
+
+
+def recipe_from(grid: Path, settings: list[str] | None = None, thresholds: str | None = None) -> Recipe:
+    """Read a recipe, with what the command line changes in it.
+
+    Raises:
+        UsageError: The file, an option, or the study that both describe is not valid.
+    """
+    from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
+
+    changes = settings_from(settings)
+    if thresholds is not None:
+        triggers = [_trigger(entry.strip()) for entry in thresholds.split(",")]
+        changes["forks"] = {**changes.get("forks", {}), "triggers": triggers}
+    return load_recipe(grid, changes)
+
+
+def _trigger(entry: str) -> dict[str, Any]:
+    """Read `3.5` or `pass@1:0.3`.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+
+    metric, _, value = entry.rpartition(":")
+    try:
+        return {metric or "perplexity": float(value)}
+    except ValueError as error:
+        raise UsageError(
+            f"--thresholds takes perplexities such as 3.5 or entries such as pass@1:0.3; got {entry!r}"
+        ) from error
 
 
 def find_store(named: Path | None) -> Path:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from budgetctl.cli.common import DeviceOption, JsonOption, MicroBatchOption, StoreOption, open_store
+from budgetctl.cli.common import (
+    DeviceOption,
+    JsonOption,
+    MicroBatchOption,
+    SetOption,
+    StoreOption,
+    ThresholdsOption,
+    open_store,
+    recipe_from,
+)
 
 if TYPE_CHECKING:
     from budgetctl.study.estimate import PlanEstimate
@@ -72,6 +81,8 @@ def plan(
         float | None,
         typer.Option(min=0, help="Seconds between a training's checkpoints.", show_default=False),
     ] = None,
+    settings: SetOption = None,
+    thresholds: ThresholdsOption = None,
 ) -> None:
     """Store a study's plan, show it on stderr, and print the script that runs it on stdout.
 
@@ -83,10 +94,9 @@ def plan(
     from budgetctl.study.build import plan_study  # noqa: PLC0415
     from budgetctl.study.estimate import estimate_plan  # noqa: PLC0415
     from budgetctl.study.overview import cell_list, overview, to_dot  # noqa: PLC0415
-    from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
     from budgetctl.study.state import state_of  # noqa: PLC0415
 
-    recipe = load_recipe(grid)
+    recipe = recipe_from(grid, settings, thresholds)
     changes: dict[str, Any] = {
         "partition": partition, "account": account, "qos": qos, "time": time, "gpus": gpus, "cpus": cpus,
         "mem": mem, "constraint": constraint, "setup": setup, "python": python,
@@ -98,7 +108,7 @@ def plan(
             raise UsageError(str(error)) from error
     recipe = recipe.model_copy(update={"slurm": overridden(recipe.slurm, changes)})
     opened = open_store(store)
-    planned = plan_study(load_recipe(grid), opened)
+    planned = plan_study(recipe_from(grid, settings, thresholds), opened)
     plan_id = opened.save_plan(planned.document())
     now = datetime.now(UTC).isoformat(timespec="milliseconds") if retry_failed else ""
     state = state_of(planned, opened, forgive_before=now)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from budgetctl.cli import report_parts
-from budgetctl.cli.common import StoreOption, open_store
+from budgetctl.cli.common import SetOption, StoreOption, open_store, recipe_from
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult
@@ -68,6 +68,7 @@ def report(
         Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
+    settings: SetOption = None,
     store: StoreOption = None,
 ) -> None:
     """Print the sweep table of a study: rows budgets, columns SFT shares, mean ± 95 % interval.
@@ -87,7 +88,7 @@ def report(
         print_query(opened, sql, format_)
         return
     view = View(format_, by, tuple(where or ()), plot, plot_kind, html)
-    print_tables(_plan(opened, grid, plan_id), opened, view)
+    print_tables(plan_to_report(opened, grid, plan_id, settings), opened, view)
 
 
 app.command("lineage")(report_parts.lineage)
@@ -97,16 +98,19 @@ app.command("cost")(report_parts.cost)
 app.command("shell")(report_parts.shell)
 
 
-def _plan(store: Store, grid: Path | None, plan_id: str | None) -> Plan:
+def plan_to_report(
+    store: Store, grid: Path | None, plan_id: str | None, settings: list[str] | None = None
+) -> Plan:
+    """The plan of a recipe or of an id, with every branch that is known by now."""
+    if grid is not None:
+        from budgetctl.study.build import plan_study  # noqa: PLC0415
+
+        return plan_study(recipe_from(grid, settings), store)
+    from budgetctl.study.branches import grown_in  # noqa: PLC0415
     from budgetctl.study.plan import Plan  # noqa: PLC0415
 
-    if grid is None:
-        assert plan_id is not None
-        return Plan.from_document(store.load_plan(plan_id))
-    from budgetctl.study.build import plan_study  # noqa: PLC0415
-    from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
-
-    return plan_study(load_recipe(grid), store)
+    assert plan_id is not None
+    return grown_in(Plan.from_document(store.load_plan(plan_id)), store)
 
 
 def print_tables(plan: Plan, store: Store, view: View | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from budgetctl.cli.common import JsonOption, StoreOption, open_store
+from budgetctl.cli.common import JsonOption, SetOption, StoreOption, open_store, recipe_from
 
 if TYPE_CHECKING:
     from store import Store
@@ -78,16 +78,16 @@ def cost(
     grid: Annotated[Path, typer.Option("--grid", help="The recipe.")],
     store: StoreOption = None,
     json_: JsonOption = False,
+    settings: SetOption = None,
 ) -> None:
     """Add up what a study has cost so far: stages and hours of computing, and the annotations its cells bought.
 
     Example: budgetctl report cost --grid recipes/quickstart.yaml
     """
     from budgetctl.study.build import plan_study  # noqa: PLC0415
-    from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
 
     opened = open_store(store)
-    recipe = load_recipe(grid)
+    recipe = recipe_from(grid, settings)
     plan = plan_study(recipe, opened)
     stages: dict[str, list[float]] = {}
     for key, there in opened.many_has(plan.stages).items():

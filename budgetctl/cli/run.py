@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from budgetctl.cli.common import DeviceOption, MicroBatchOption, OfflineOption, StoreOption, open_store
+from budgetctl.cli.common import (
+    DeviceOption,
+    MicroBatchOption,
+    OfflineOption,
+    SetOption,
+    StoreOption,
+    ThresholdsOption,
+    open_store,
+    recipe_from,
+)
 
 
 def run(
@@ -27,6 +36,8 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try stages again that were given up.")
     ] = False,
+    settings: SetOption = None,
+    thresholds: ThresholdsOption = None,
 ) -> None:
     """Run a study and print its table. Killed or interrupted, the same command goes on where it stopped.
 
@@ -36,13 +47,13 @@ def run(
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.errors import BudgetctlError, InterruptedRunError  # noqa: PLC0415
     from budgetctl.signals import stop_on_signals  # noqa: PLC0415
+    from budgetctl.study.branches import grown_in  # noqa: PLC0415
     from budgetctl.study.build import plan_study  # noqa: PLC0415
     from budgetctl.study.local import default_jobs, run_workers, visible_gpus  # noqa: PLC0415
-    from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
     from budgetctl.study.state import StageState, state_of  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    recipe = load_recipe(grid)
+    recipe = recipe_from(grid, settings, thresholds)
     opened = open_store(store)
     reporter = make_reporter()
     plan = plan_study(recipe, opened)
@@ -61,7 +72,8 @@ def run(
         workers = min(jobs or default_jobs(visible_gpus()), len(plan.stages) - hits)
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)
-        state = state_of(plan, opened, forgive_before=now if retry_failed else "")
+        plan = grown_in(plan, opened)
+        state = state_of(plan, opened, forgive_before=now if retry_failed else "", forgive_deaths_before=now)
         if stop():
             raise InterruptedRunError(
                 f"stopped by {stop.signal_name}; run the same command again to continue"

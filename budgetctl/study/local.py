@@ -13,6 +13,7 @@ from typing import IO
 
 from budgetctl.console import Reporter
 from budgetctl.signals import PARENT_VARIABLE
+from budgetctl.study.branches import grown_in
 from budgetctl.study.plan import Plan
 from budgetctl.study.state import missing_of
 from store import Store
@@ -99,12 +100,19 @@ def _watch(
     should_stop: Callable[[], bool],
 ) -> None:
     present: set[str] = set()
-    with reporter.bar("stages", len(plan.stages)) as bar:
-        while any(worker.poll() is None for worker in workers) and not should_stop():
-            present = set(plan.stages) - missing_of(plan, store, present)
-            bar.update(len(present))
-            time.sleep(POLL_S)
-        bar.update(len(plan.stages) - len(missing_of(plan, store, present)))
+
+    def working() -> bool:
+        return any(worker.poll() is None for worker in workers) and not should_stop()
+
+    while working():
+        planned = set(plan.stages)
+        with reporter.bar("stages", len(planned)) as bar:
+            while working() and len(plan.stages) == len(planned):
+                present |= planned - missing_of(plan, store, present)
+                bar.update(len(present))
+                time.sleep(POLL_S)
+                plan = grown_in(plan, store)
+            bar.update(len(planned - missing_of(plan, store, present)))
 
 
 def _end(workers: Sequence[subprocess.Popen[str]]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def cell_results(plan: Plan, store: Store, with_verdicts: bool = True) -> list[CellResult]:
-    """Every cell of the plan with its score, or with the reason why it has none.
+    """Every cell of the plan's grid with its score, or with the reason why it has none; forks are told apart.
 
     Args:
         plan: The study.
@@ -22,7 +22,7 @@ def cell_results(plan: Plan, store: Store, with_verdicts: bool = True) -> list[C
         with_verdicts: Read the single items' verdicts too, for paired comparisons.
     """
     state = state_of(plan, store)
-    return [_result(cell, store, state, with_verdicts) for cell in plan.cells]
+    return [_result(cell, store, state, with_verdicts) for cell in plan.cells if "role" not in cell.axes]
 
 
 def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bool) -> CellResult:
