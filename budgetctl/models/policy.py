@@ -58,23 +58,30 @@ class LoraPolicy:
         """
         import torch  # noqa: PLC0415
 
-        ups = [
-            tensor
-            for name, tensor in self.weights.items()
-            if ".lora_B" in name or ".lora_embedding_B" in name
-        ]
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.weights.values()):
             raise BudgetctlError(
                 "The trained adapter holds values that are not numbers; lower the learning rate."
             )
-        if not any(bool(tensor.any()) for tensor in ups):
+        if not self.moved:
             raise BudgetctlError("The trained adapter is all zeros: no training step moved it.")
-        trained = Adapter(
-            self.config, {name: tensor.detach().cpu().float() for name, tensor in self.weights.items()}
-        )
-        whole = trained if self.parent is None else concatenate(self.parent, trained)
+        whole = self.adapter()
         whole.save(folder)
         return whole.rank
+
+    @property
+    def moved(self) -> bool:
+        """Whether the trained adapter changes anything; a fresh one does not."""
+        return any(
+            bool(tensor.any())
+            for name, tensor in self.weights.items()
+            if ".lora_B" in name or ".lora_embedding_B" in name
+        )
+
+    def adapter(self) -> Adapter:
+        """Return what the policy is now, as one adapter over the base."""
+        weights = {name: tensor.detach().cpu().float() for name, tensor in self.weights.items()}
+        trained = Adapter(self.config, weights)
+        return trained if self.parent is None else concatenate(self.parent, trained)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ class ForkStage:
     def __post_init__(self) -> None:
         annealed = self.identity.anneal is not None
         if (self.base is not None) != annealed or (self.data is not None) != annealed:
-            raise UsageError("an annealed fork needs its trunk's base and rows; any other needs its trunk alone")
+            raise UsageError(
+                "an annealed fork needs its trunk's base and rows; any other needs its trunk alone"
+            )
 
     @property
     def parents(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from budgetctl.models.templates import Template
 from budgetctl.stages.kept_tokens import bring_tokens, keep_tokens
 from budgetctl.stages.stage import Metric, StageContext
 from budgetctl.training.config import PftSettings, SftSettings
-from budgetctl.training.job import TrainingJob
+from budgetctl.training.job import Annealing, TrainingJob, Watched
 from budgetctl.training.reference import FILE_NAME
 from budgetctl.training.run import train
 from budgetctl.training.tracking import tracker
@@ -26,6 +26,8 @@ def run_training(
     seed: int,
     parent: Path | None,
     data: Path,
+    watched: Watched | None = None,
+    annealing: Annealing | None = None,
 ) -> Mapping[str, Metric]:
     """Train in the stage's draft, as its execution says."""
     execution, payload = context.execution, context.draft.payload
@@ -58,6 +60,9 @@ def run_training(
             processes=execution.processes,
             track=track,
             reference=known,
+            watched=watched,
+            annealing=annealing,
+            keep=context.keep,
         )
         metrics = train(job, settings)
     keep_tokens(context, untokenised)

@@ -66,7 +66,12 @@ class TrunkStage:
         rows = demonstrations_of(context.parents["data"])
         dev = context.parents["dev"]
         require_dev_rows(dev, identity.task)
-        watched = Watched(dev=dev.path(DEV_FILE), task=identity.task, settings=identity.watch)
+        watched = Watched(
+            dev=dev.path(DEV_FILE),
+            task=identity.task,
+            settings=identity.watch,
+            name=context.draft.payload.key,
+        )
         return run_training(
             context, identity.template, identity.settings, identity.seed, None, rows, watched=watched
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from budgetctl.training.curves import Curve
 from budgetctl.training.job import Metric, TrainingJob
 from budgetctl.training.methods import Method, method_of
 from budgetctl.training.microbatch import first_micro_batch
-from budgetctl.training.order import RowOrder
+from budgetctl.training.observer import observer_of
+from budgetctl.training.order import RowOrder, Stretch
 from budgetctl.training.rows import Limits
 from budgetctl.training.trl_trainers import last_checkpoint
 from budgetctl.training.versions import check_versions
@@ -72,7 +73,10 @@ def attempt(
     method = method_of(job, settings, encoder, limits)
     on_gpu = device.type == "cuda"
     micro_batch = first_micro_batch(per_process, method.longest, on_gpu, job.micro_batch, method.least)
-    order = RowOrder(method.rows, settings.epochs, settings.batch_size, job.seed)
+    whole = RowOrder(method.rows, settings.epochs, settings.batch_size, job.seed)
+    observer = observer_of(job, settings, base, policy, encoder, whole, main_process)
+    after = job.annealing
+    order = whole if after is None else Stretch(whole, after.after, after.examples)
     shape = Shape(
         job.scratch / "checkpoints", order.steps, micro_batch, per_process // micro_batch, job.seed, on_gpu, recompute,
         _optimizer_name(settings, device), job.processes,
@@ -83,7 +87,8 @@ def attempt(
     with _quiet_libraries(), job.reporter.bar(method.title, order.steps) as bar:
         watch = Watch(bar, job.should_stop, job.checkpoint_every_s, method.check_first_step, job.track)
         try:
-            trainer = _trainer(method, base, shape, order, encoder, watch, job.reference)
+            callbacks = [watch] if observer is None else [observer, watch]
+            trainer = _trainer(method, base, shape, order.stream(), encoder, callbacks, job.reference)
             ready = time.monotonic()
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         except torch.cuda.OutOfMemoryError as error:
@@ -94,10 +99,11 @@ def attempt(
             "from there."
         )
     curve = Curve.from_log(trainer.state.log_history, settings.batch_size)
-    rank = 0
+    rank, observed = 0, dict[str, Metric]()
     if main_process:
         rank = policy.publish(job.out)
         curve.write(job.out)
+        observed = {} if observer is None else observer.publish(job.out)
     return {
         "rows": method.rows,
         "examples": order.examples,
@@ -113,6 +119,7 @@ def attempt(
         "prepare_s": round(ready - started, 3),
         "train_s": round(time.monotonic() - ready, 3),
         **_summary(curve),
+        **observed,
         **_device_metrics(device),
     }
 
@@ -134,7 +141,8 @@ def _load(
     if settings.weights == "full":
         return load_full(job.base, job.parent, device, settings.precision)
     base = load_base(job.base, device, settings.precision, four_bit=settings.weights == "qlora")
-    if isinstance(settings, PftSettings) and settings.adapter == "continue" and job.parent is not None:
+    goes_on = isinstance(settings, PftSettings) and settings.adapter == "continue"
+    if job.parent is not None and (goes_on or job.annealing is not None):
         return base, continued_adapter(base, job.parent)
     return base, new_adapter(base, job.parent, settings.lora, job.seed)
 
@@ -143,9 +151,9 @@ def _trainer(
     method: Method,
     base: LoadedBase,
     shape: Shape,
-    order: RowOrder,
+    stream: Sequence[int],
     encoder: Encoder,
-    watch: Watch,
+    callbacks: Sequence[Any],
     reference: Path | None,
 ) -> Any:
     from transformers import PrinterCallback  # noqa: PLC0415
@@ -153,9 +161,9 @@ def _trainer(
     trainer = method.trainer(
         model=base.model,
         args=method.arguments(shape),
-        train_dataset=method.dataset(order.stream()),
+        train_dataset=method.dataset(stream),
         processing_class=encoder.tokenizer,
-        callbacks=[watch],
+        callbacks=list(callbacks),
         **({"known_reference": reference} if method.has_reference else {}),
     )
     trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from budgetctl.console import Reporter
+from budgetctl.forking.triggers import WatchSettings
 from budgetctl.models.templates import Template
+from budgetctl.schema import Frozen
 
 Metric = float | int | str | bool | None
 Track = Callable[[int, Mapping[str, float]], None]
 """Given a step and its figures."""
+
+
+class Watched(Frozen):
+    """A training whose states are measured on dev rows and kept where triggers fire."""
+
+    dev: Path
+    """Parquet file of the dev rows."""
+    task: str
+    """Whose scorer judges answers."""
+    settings: WatchSettings
+    name: str
+    """Of the training, for the names of its states in an engine."""
+
+
+class Annealing(Frozen):
+    """A training that goes on from a state of another one (`TrainingJob.parent`), over the rows that come next."""
+
+    state: Path
+    """Folder with the optimizer's state."""
+    after: int
+    """Examples the other training had processed."""
+    examples: int
+    """How many more, rounded up to whole steps."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,9 @@ class TrainingJob:
         processes: Data-parallel processes on this machine.
         track: Given every step's figures, for an experiment tracker.
         reference: File with reference log-probabilities of earlier trainings that start from the same policy.
+        watched: Measures the training on dev rows and keeps its states.
+        annealing: Goes on from a state of another training.
+        keep: What a worker holds between stages, such as an engine.
     """
 
     base: Path
@@ -54,18 +82,14 @@ class TrainingJob:
     processes: int = 1
     track: Track | None = None
     reference: Path | None = None
+    watched: Watched | None = None
+    annealing: Annealing | None = None
+    keep: dict[str, object] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The part that another process can read: everything but `reporter`, `should_stop` and `track`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LIVE}
-        return {
-            name: str(value)
-            if isinstance(value, Path)
-            else value.model_dump()
-            if name == "template"
-            else value
-            for name, value in values.items()
-        }
+        """The part that another process can read: everything but `reporter`, `should_stop`, `track` and `keep`."""
+        names = [one.name for one in fields(self) if one.name not in _LIVE]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_document(
@@ -75,8 +99,16 @@ class TrainingJob:
         values = dict(document)
         for name in ("base", "parent", "data", "out", "scratch", "reference"):
             values[name] = Path(values[name]) if values[name] is not None else None
-        values["template"] = Template.model_validate(values["template"])
+        for name, model in _MODELS.items():
+            values[name] = model.model_validate(values[name]) if values[name] is not None else None
         return cls(**values, reporter=reporter, should_stop=should_stop)
 
 
-_LIVE = ("reporter", "should_stop", "track")
+_LIVE = ("reporter", "should_stop", "track", "keep")
+_MODELS: Mapping[str, type[Frozen]] = {"template": Template, "watched": Watched, "annealing": Annealing}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return value.model_dump(mode="json") if isinstance(value, Frozen) else value

@@ -40,8 +40,47 @@ class RowOrder:
 
     def stream(self) -> list[int]:
         """Return the row index of every example in order."""
-        passes = math.ceil(self.examples / self.rows)
+        return self.first(self.examples)
+
+    def first(self, examples: int) -> list[int]:
+        """Return the row index of so many examples; the order itself goes on without end."""
+        if not examples:
+            return []
+        passes = math.ceil(examples / self.rows)
         shuffles = [
             np.random.default_rng([self.seed, epoch]).permutation(self.rows) for epoch in range(passes)
         ]
-        return [int(index) for index in np.concatenate(shuffles)[: self.examples]]
+        return [int(index) for index in np.concatenate(shuffles)[:examples]]
+
+    def distinct(self, examples: int) -> int:
+        """How many different rows the first examples hold."""
+        return len(set(self.first(examples)))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The rows that follow a part of an order, in whole steps.
+
+    Attributes:
+        order: The order.
+        after: Examples before the stretch.
+        at_least: Examples of it, rounded up to whole steps.
+    """
+
+    order: RowOrder
+    after: int
+    at_least: int
+
+    @property
+    def steps(self) -> int:
+        """Number of optimizer steps."""
+        return math.ceil(self.at_least / self.order.batch_size)
+
+    @property
+    def examples(self) -> int:
+        """Rows the stretch consumes."""
+        return self.steps * self.order.batch_size
+
+    def stream(self) -> list[int]:
+        """Return the row index of every example in order."""
+        return self.order.first(self.after + self.examples)[self.after :]

@@ -95,10 +95,18 @@ def _wait(
         for rank, child in enumerate(children):
             if child.poll() not in (None, 0):
                 return rank, int(child.returncode)
+            if child.returncode == 0 and _gave_up(folder, rank):
+                return None  # the others would wait for it in their next common step
         if should_stop():
             (folder / STOP_FILE).touch()
         time.sleep(POLL_S)
     return next(((rank, child.returncode) for rank, child in enumerate(children) if child.returncode), None)
+
+
+def _gave_up(folder: Path, rank: int) -> bool:
+    """Whether a process that ended by itself did so for a reason that ends the training."""
+    result = json.loads((folder / f"result-{rank}.json").read_text(encoding="utf-8"))
+    return "metrics" not in result
 
 
 def _end(children: list[subprocess.Popen[str]]) -> None:
