@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from budgetctl.analysis.cells import CellStatus
+from budgetctl.analysis.cells import CellStatus, Verdicts
 from budgetctl.forking.records import MonitorRow
 
 BaselineKind = Literal["sft-only", "same-split", "pft-only"]
@@ -38,6 +38,7 @@ class ForkRow:
         status: `done` has a score; a trigger that did not fire is `impossible`.
         reason: For a fork without a score, one sentence on why.
         key: Key of the evaluation.
+        verdicts: The single test items' results, so that a fork and a baseline are compared item by item.
     """
 
     base: str
@@ -65,6 +66,7 @@ class ForkRow:
     status: CellStatus
     reason: str = ""
     key: str | None = None
+    verdicts: Verdicts | None = field(default=None, repr=False, compare=False)
 
     @property
     def place(self) -> Place:
@@ -119,6 +121,7 @@ class BaselineRow:
     status: CellStatus
     reason: str = ""
     key: str | None = None
+    verdicts: Verdicts | None = field(default=None, repr=False, compare=False)
 
     @property
     def place(self) -> Place:
