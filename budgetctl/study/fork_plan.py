@@ -86,7 +86,7 @@ class ForkPlanner:
                 f"forks.sft_budget is {spend:g}, more than the budget of {budget:g} that each fork shares"
             )
         rows = split_budget(spend, 1, recipe.prices).n_sft
-        settings = sft_settings(base, recipe.sft)
+        settings = sft_settings(base, recipe.sft_of(base_name))
         stages = {
             "base": self._add(base.stage),
             "sft-data": self._add(sft_data(supply, rows, seed, lengths=self._lengths(base))),
@@ -136,7 +136,7 @@ class ForkPlanner:
         axes: dict[str, Any] = {
             "base": trunk.base, "task": trunk.task, "method": None, "budget": float(budget), "share": 1.0,
             "seed": trunk.seed, "n_sft": trunk.rows, "n_pft": 0, "left_over": float(budget - cost),
-            "cost": float(cost), "role": SFT_ONLY, "trunk": trunk.key,
+            "cost": float(cost), "role": SFT_ONLY, "trunk": trunk.key, "fork_budget": trunk.budget,
         }  # fmt: skip
         return PlannedCell(f"{trunk.name}/{SFT_ONLY}", axes, stages)
 
@@ -157,7 +157,7 @@ class ForkPlanner:
             n_sft=trunk.rows,
             lengths=self._lengths(base),
         )
-        given = {**recipe.pft, "method": method}
+        given = recipe.pft_of(trunk.base, method)
         start = "@fork" if role == FORK else "@sft"
         stages = [
             branch_stage("pft-data", pairs, rows="n_pft"),
@@ -165,7 +165,7 @@ class ForkPlanner:
         ]
         if role == SAME_SPLIT:
             rows = sft_data(supply, 1, trunk.seed, lengths=self._lengths(base))
-            trained = sft_stage(base, "@sft-data", recipe.sft, trunk.seed)
+            trained = sft_stage(base, "@sft-data", recipe.sft_of(trunk.base), trunk.seed)
             stages = [branch_stage("sft-data", rows, rows="n_sft"), branch_stage("sft", trained), *stages]
         evaluation = evaluation_stages(recipe.evaluation, base, supply, trunk.task, f"@pft|{start[1:]}")
         before = {**trunk.stages, "fork": fork}

@@ -42,9 +42,9 @@ def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bo
         "cost": axes["cost"],
     }
     if state.stages[cell.result] is not StageState.HIT:
-        status, reason = _why_missing(cell, state)
+        status, reason = why_missing(cell, state)
         return CellResult(**common, status=CellStatus(status), reason=reason)
-    return CellResult(**common, **_measured(store.artifact(cell.result), with_verdicts))
+    return CellResult(**common, **measured(store.artifact(cell.result), with_verdicts))
 
 
 def evaluation_result(evaluation: Artifact) -> CellResult:
@@ -61,11 +61,11 @@ def evaluation_result(evaluation: Artifact) -> CellResult:
         )
     axes: dict[str, Any] = {"base": "", "method": "", "budget": 0.0, "sft_share": 0.0, "key": evaluation.key}
     return CellResult(
-        task=str(evaluation.metrics["task"]), **axes, **_measured(evaluation, with_verdicts=True)
+        task=str(evaluation.metrics["task"]), **axes, **measured(evaluation, with_verdicts=True)
     )
 
 
-def _measured(evaluation: Artifact, with_verdicts: bool) -> dict[str, Any]:
+def measured(evaluation: Artifact, with_verdicts: bool) -> dict[str, Any]:
     """Score, number of items and verdicts of a published evaluation."""
     metric = str(evaluation.metrics["primary"])
     verdicts = _verdicts(evaluation.path("verdicts.parquet"), metric) if with_verdicts else None
@@ -76,7 +76,7 @@ def _measured(evaluation: Artifact, with_verdicts: bool) -> dict[str, Any]:
     }
 
 
-def _why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
+def why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
     """Status and one sentence for a cell without a score."""
     states = {key: state.stages[key] for key in cell.stages.values()}
     for key, found in states.items():
