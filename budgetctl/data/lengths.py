@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import pyarrow as pa
@@ -27,10 +28,12 @@ class TokenCounter:
     most: int | None
     """Longer rows do not fit; None lets all fit."""
     lengths: list[int] = field(default_factory=list)
+    costs: list[int] = field(default_factory=list)
+    """Tokens of all of a row's sequences together."""
 
     def fits(self, batch: pa.RecordBatch) -> list[bool]:
         """Whether each row of a batch fits, in order."""
-        longest = [0] * batch.num_rows
+        longest, together = [0] * batch.num_rows, [0] * batch.num_rows
         for texts in self._sequences(batch):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 part = texts[start : start + TEXTS_AT_ONCE]
@@ -39,8 +42,10 @@ class TokenCounter:
                 )
                 for row, ids in enumerate(encoded["input_ids"], start=start):
                     longest[row] = max(longest[row], len(ids))
+                    together[row] += len(ids)
         fitting = [self.most is None or length <= self.most for length in longest]
-        self.lengths.extend(length for length, fit in zip(longest, fitting, strict=True) if fit)
+        self.lengths.extend(compress(longest, fitting))
+        self.costs.extend(compress(together, fitting))
         return fitting
 
     def _sequences(self, batch: pa.RecordBatch) -> Iterator[list[str]]:

@@ -38,6 +38,8 @@ class Pool:
     """16 bytes of each row's whole content; orders several answers to one prompt."""
     lengths: Sequence[int] = ()
     """Tokens of each row's longest sequence, if they were counted."""
+    costs: Sequence[int] = ()
+    """Tokens of each row's sequences together: what it costs of a token budget."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -99,8 +101,8 @@ def pool_of(
         usable = [batch for batch in kept if batch.num_rows]
     else:
         usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
-    lengths = counter.lengths if counter else ()
-    return Pool(usable, sift.prompt_ids, sift.digests, lengths, dict(sift.left_out))
+    lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
+    return Pool(usable, sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out))
 
 
 def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.errors import ShortageError
 from budgetctl.data.layouts import KIND_NAMES, Kind, file_of, schema_of
 from budgetctl.data.pool import Pool
@@ -29,20 +30,39 @@ class Order:
     grouping: Grouping = "together"
 
 
-def cut(pool: Pool, kind: Kind, size: int | None, order: Order, what: str) -> list[int]:
-    """Choose the first `size` rows of the ranking; None takes all.
+def cut(pool: Pool, kind: Kind, size: Size | None, order: Order, what: str) -> list[int]:
+    """Choose the first rows of the ranking: `size` of them, or as many as so many tokens pay for; None takes all.
 
     Raises:
         ShortageError: There are fewer rows than that. Nothing is ever made up or quietly left short.
     """
     if not len(pool):
         raise ShortageError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
+    if isinstance(size, Tokens):
+        return _paid_for(pool, kind, size, order, what)
     if size is not None and size > len(pool):
         raise ShortageError(
             f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
             "lower the budget or change the share"
         )
     return ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)[:size]
+
+
+def _paid_for(pool: Pool, kind: Kind, budget: Tokens, order: Order, what: str) -> list[int]:
+    """The longest prefix of the ranking that a token budget pays for; never nothing, and never all for less."""
+    ranking = ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)
+    count, spent = budget.rows(pool.costs[row] for row in ranking)
+    if not count:
+        raise ShortageError(
+            f"{budget.budget} tokens buy nothing of {what}: the first of its {KIND_NAMES[kind]} takes "
+            f"{pool.costs[ranking[0]]}; raise the budget or change the share"
+        )
+    if count == len(ranking) and spent < budget.budget:
+        raise ShortageError(
+            f"{what} has {spent} tokens in {count} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {budget.budget} are "
+            "asked for; lower the budget or change the share"
+        )
+    return ranking[:count]
 
 
 def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> None:
@@ -100,7 +120,7 @@ def _unpaired(pairs: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     )
 
 
-def card(pool: Pool, chosen: Sequence[int], kind: Kind) -> dict[str, Any]:
+def card(pool: Pool, chosen: Sequence[int], kind: Kind, size: Size | None = None) -> dict[str, Any]:
     """Counts of rows and prompts, what there was to choose from, and what was left out and why."""
     counts: dict[str, Any] = {
         "kind": kind,
@@ -115,6 +135,11 @@ def card(pool: Pool, chosen: Sequence[int], kind: Kind) -> dict[str, Any]:
         from budgetctl.data.lengths import statistics  # noqa: PLC0415  (loads the template machinery)
 
         counts["tokens"] = statistics([pool.lengths[row] for row in chosen])
+    if isinstance(size, Tokens):
+        spent = sum(pool.costs[row] for row in chosen)
+        counts["token_budget"] = {
+            "tokens": size.budget, "tokens_spent": spent, "tokens_left_over": size.budget - spent,
+        }  # fmt: skip
     if kind == "unpaired":
         counts["desirable"] = counts["undesirable"] = len(chosen)
     return counts

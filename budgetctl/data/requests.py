@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.layouts import Split
 from budgetctl.data.supply import Supply, supply_of
 from budgetctl.errors import UsageError
@@ -30,21 +31,21 @@ class Lengths:
 
 
 def sft_data(
-    supply: Supply, size: int, seed: int, system_prompt: str | None = None, lengths: Lengths | None = None
+    supply: Supply, size: Size, seed: int, system_prompt: str | None = None, lengths: Lengths | None = None
 ) -> DataStage:
     """The SFT rows of a cell."""
-    fields = {"source": supply.sft, "kind": "sft", "split": "train", "size": size, "seed": seed}
+    fields = {"source": supply.sft, "kind": "sft", "split": "train", "seed": seed, **_amount(size)}
     return _stage(supply, system_prompt, lengths, fields)
 
 
 def preference_data(
     supply: Supply,
-    size: int,
+    size: Size,
     seed: int,
     *,
     kind: Literal["pref", "unpaired"] = "pref",
     overlap: Literal["shared", "disjoint"] = "disjoint",
-    n_sft: int = 0,
+    n_sft: Size | None = None,
     system_prompt: str | None = None,
     lengths: Lengths | None = None,
 ) -> DataStage:
@@ -52,11 +53,11 @@ def preference_data(
 
     Args:
         supply: The task's sources.
-        size: Number of pairs.
+        size: Number of pairs, or a budget in tokens (which needs `lengths`).
         seed: Of the ranking; the same as the cell's SFT rows have.
         kind: `unpaired` for KTO.
         overlap: `disjoint` takes pairs from the back of the ranking and checks them against the SFT rows.
-        n_sft: How many SFT rows the cell has.
+        n_sft: How many SFT rows the cell has, or their budget in tokens.
         system_prompt: Instead of the task's own.
         lengths: The same as the cell's SFT rows have.
     """
@@ -64,11 +65,11 @@ def preference_data(
         "source": supply.pref,
         "kind": kind,
         "split": "train",
-        "size": size,
         "seed": seed,
+        **_amount(size),
     }
     if overlap == "disjoint":
-        side = {"source": supply.sft, "size": n_sft} if n_sft else None
+        side = {"source": supply.sft, **_amount(n_sft)} if n_sft else None
         fields = {**fields, "end": "back", "apart_from": side}
     return _stage(supply, system_prompt, lengths, fields)
 
@@ -95,6 +96,13 @@ def _stage(
     except ValidationError as error:
         raise UsageError("; ".join(f"data: {_sentence(problem)}" for problem in error.errors())) from error
     return DataStage(identity, None if lengths is None else lengths.base)
+
+
+def _amount(size: Size) -> dict[str, int | None]:
+    """The fields of an identity that say how much is taken."""
+    if isinstance(size, Tokens):
+        return {"size": None, "token_budget": size.budget}
+    return {"size": size}
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field, model_validator
 
+from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.ranking import End, Grouping
 from budgetctl.data.sources import AnySource, HubDataset
@@ -25,7 +26,20 @@ class SftSide(Frozen):
     """The SFT rows of the same cell, from which preference rows must keep apart."""
 
     source: AnySource
-    size: int = Field(gt=0)
+    size: int | None = Field(default=None, gt=0)
+    token_budget: int | None = Field(default=None, gt=0)
+    """Instead of `size`."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SftSide:
+        if (self.size is None) == (self.token_budget is None):
+            raise ValueError("the SFT rows of the cell have either a size or a token budget")
+        return self
+
+    @property
+    def amount(self) -> Size:
+        """How much of the ranking they are."""
+        return _amount(self.size, self.token_budget) or 0
 
 
 class TokenLimit(Frozen):
@@ -45,6 +59,8 @@ class DataIdentity(Frozen):
     size: int | None = Field(gt=0)
     """Annotations: SFT rows, pairs or eval prompts. None takes all (eval only). `unpaired` turns each pair
     into two rows but counts pairs, since pairs are what is bought."""
+    token_budget: int | None = Field(default=None, gt=0)
+    """Instead of `size`: as many rows of the ranking as so many tokens pay for (budgetctl.data.amount)."""
     seed: int = 0
     """Of the ranking that decides which rows a budget buys."""
     source: AnySource
@@ -61,13 +77,25 @@ class DataIdentity(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataIdentity:
-        if self.size is None and self.kind != "eval":
-            raise ValueError(f"{self.kind} rows need a size")
+        if self.kind != "eval" and (self.size is None) == (self.token_budget is None):
+            raise ValueError(f"{self.kind} rows need a size or a token budget, and not both")
+        sides = (self, *([self.apart_from] if self.apart_from else []))
+        if self.tokens is None and any(side.token_budget is not None for side in sides):
+            raise ValueError("a budget in tokens needs a tokenizer and a template to count with")
         if self.kind != "eval" and self.split != "train":
             raise ValueError(f"{self.kind} rows train and so cannot come from split {self.split}")
         if self.apart_from is not None and self.kind not in ("pref", "unpaired"):
             raise ValueError("apart_from belongs to preference rows")
         return self
+
+    @property
+    def amount(self) -> Size | None:
+        """How much of the ranking is taken; None is all of it."""
+        return _amount(self.size, self.token_budget)
+
+
+def _amount(size: int | None, token_budget: int | None) -> Size | None:
+    return size if token_budget is None else Tokens(token_budget)
 
 
 @dataclass(frozen=True)
@@ -107,16 +135,16 @@ class DataStage:
         reader = _Reader(context, identity)
         pool = reader.pool(identity.source, identity.kind, identity.split)
         what = f"{identity.source.title} ({identity.split})"
-        chosen = cut(pool, identity.kind, identity.size, order, what)
-        summary = card(pool, chosen, identity.kind)
+        chosen = cut(pool, identity.kind, identity.amount, order, what)
+        summary = card(pool, chosen, identity.kind, identity.amount)
         if identity.apart_from is not None:
             side = identity.apart_from
             sft = reader.pool(side.source, "sft", "train")
-            picked = cut(sft, "sft", side.size, replace(order, end="front"), side.source.title)
+            picked = cut(sft, "sft", side.amount, replace(order, end="front"), side.source.title)
             require_apart(
-                [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], side.size
+                [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], len(picked)
             )
-            summary["apart_from"] = {"sft_rows": side.size, "shared_prompts": 0}
+            summary["apart_from"] = {"sft_rows": len(picked), "shared_prompts": 0}
         summary["source"] = identity.source.model_dump(mode="json")
         summary["licence"] = LICENCES.get(identity.source.title)
         summary["commits"] = reader.commits
@@ -136,6 +164,7 @@ class DataStage:
             "prompts": summary["prompts"],
             "available": summary["available"],
             "left_out": sum(pool.left_out.values()),
+            **summary.get("token_budget", {}),
             **{f"commit of {repository}": commit for repository, commit in reader.commits.items()},
         }
 

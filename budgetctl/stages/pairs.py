@@ -64,7 +64,7 @@ class PairsStage:
         stored: Literal["sft", "pref"] = "sft" if identity.kind == "sft" else "pref"
         pool = pool_of(in_batches(self._rows(context, judged), stored), stored)
         left_out = {**pool.left_out, **judged.without}
-        pool = type(pool)(pool.batches, pool.prompt_ids, pool.digests, (), left_out)
+        pool = type(pool)(pool.batches, pool.prompt_ids, pool.digests, left_out=left_out)
         chosen = cut(pool, identity.kind, identity.size, Order(identity.seed), f"the answers {self.gen[:12]}")
         summary = card(pool, chosen, identity.kind)
         write_rows(context.draft.files, pool, chosen, identity.kind, None)

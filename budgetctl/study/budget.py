@@ -67,10 +67,7 @@ def split_budget(budget: float | int | Fraction, share: float | int | Fraction, 
         UsageError: The share lies outside [0, 1], or the budget is not positive.
     """
     total, part = exact(budget, "the budget"), exact(share, "the SFT share")
-    if not 0 <= part <= 1:
-        raise UsageError(f"the SFT share is {share}; it must lie between 0 (pairs only) and 1 (SFT only)")
-    if total <= 0:
-        raise UsageError(f"the budget is {budget}; it must be above 0")
+    require_share(total, part)
     if part == 1:
         n_sft, n_pft = floor(total / prices.sft), 0
     else:
@@ -78,3 +75,17 @@ def split_budget(budget: float | int | Fraction, share: float | int | Fraction, 
         n_sft = min(nearest, floor(total / prices.sft))
         n_pft = floor((total - n_sft * prices.sft) / prices.pft)
     return Split(n_sft, n_pft, total - n_sft * prices.sft - n_pft * prices.pft)
+
+
+def require_share(budget: Fraction, share: Fraction) -> None:
+    """Check a budget and its SFT share.
+
+    Raises:
+        UsageError: The share lies outside [0, 1], or the budget is not positive.
+    """
+    if not 0 <= share <= 1:
+        raise UsageError(
+            f"the SFT share is {float(share):g}; it must lie between 0 (pairs only) and 1 (SFT only)"
+        )
+    if budget <= 0:
+        raise UsageError(f"the budget is {float(budget):g}; it must be above 0")

@@ -9,9 +9,9 @@ from budgetctl.data.requests import Lengths, preference_data, sft_data, supply_o
 from budgetctl.stages.stage import Stage, payload_of
 from budgetctl.study.bases import base_request
 from budgetctl.study.branches import grown_in
-from budgetctl.study.budget import Split
 from budgetctl.study.cells import Cell, cells_of
 from budgetctl.study.plan import Branch, Plan, PlannedCell
+from budgetctl.study.purchase import Purchase
 from budgetctl.study.recipe import Recipe
 from budgetctl.study.requests import evaluation_stages, pft_stage, sft_stage
 from budgetctl.study.supply_check import require_rows
@@ -35,7 +35,7 @@ class _StudyPlanner:
 
     def plan(self) -> Plan:
         cells = [self._baseline(base, task) for base in self._recipe.bases for task in self._recipe.tasks]
-        cells += [self._cell(cell, split) for cell, split in cells_of(self._recipe)]
+        cells += [self._cell(cell, bought) for cell, bought in cells_of(self._recipe)]
         branches = self._forks(cells) if self._recipe.forks is not None else []
         recipe = self._recipe.model_dump(mode="json", by_alias=True)
         return Plan(self._recipe.name, recipe, tuple(cells), self._stages, self._sources, tuple(branches))
@@ -52,9 +52,11 @@ class _StudyPlanner:
             branches += planner.branches(trunk)
             cells.append(planner.whole_trunk(trunk))
         if recipe.forks.baselines == "matched":
-            bought = recipe.model_copy(update={"shares": (1.0, 0.0)})
+            # a trunk that may spend the whole budget is the SFT-only run itself
+            shares = (0.0,) if recipe.forks.sft_budget is None else (1.0, 0.0)
+            arms = recipe.model_copy(update={"shares": shares})
             there = {cell.name for cell in cells}
-            cells += [self._cell(cell, split) for cell, split in cells_of(bought) if cell.name not in there]
+            cells += [self._cell(cell, bought) for cell, bought in cells_of(arms) if cell.name not in there]
         return branches
 
     def _add(self, stage: Stage) -> str:
@@ -76,24 +78,25 @@ class _StudyPlanner:
         axes |= {"n_sft": 0, "n_pft": 0, "left_over": 0.0, "cost": 0.0}
         return PlannedCell(f"{base}/{task}/base", axes, stages)
 
-    def _cell(self, cell: Cell, split: Split) -> PlannedCell:
+    def _cell(self, cell: Cell, bought: Purchase) -> PlannedCell:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
         stages = {"base": self._add(base.stage)}
         most = recipe.data.max_tokens
-        lengths = None if most is None else Lengths(base.key, base.template, most)
-        if split.n_sft:
-            stages["sft-data"] = self._add(sft_data(supply, split.n_sft, cell.seed, lengths=lengths))
+        counted = most is not None or bought.in_tokens
+        lengths = Lengths(base.key, base.template, most) if counted else None
+        if bought.sft:
+            stages["sft-data"] = self._add(sft_data(supply, bought.sft, cell.seed, lengths=lengths))
             stages["sft"] = self._add(
                 sft_stage(base, stages["sft-data"], recipe.sft_of(cell.base), cell.seed)
             )
-        if split.n_pft:
+        if bought.pft:
             pairs = preference_data(
                 supply,
-                split.n_pft,
+                bought.pft,
                 cell.seed,
                 kind="unpaired" if cell.method == "kto" else "pref",
                 overlap=recipe.data.overlap,
-                n_sft=split.n_sft,
+                n_sft=bought.sft,
                 lengths=lengths,
             )
             stages["pft-data"] = self._add(pairs)
@@ -102,7 +105,6 @@ class _StudyPlanner:
                 pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed)
             )
         stages |= self._evaluation(cell.base, cell.task, stages.get("pft") or stages.get("sft"))
-        spent = split.n_sft * recipe.prices.sft + split.n_pft * recipe.prices.pft
         axes = {
             "base": cell.base,
             "task": cell.task,
@@ -110,10 +112,7 @@ class _StudyPlanner:
             "budget": cell.budget,
             "share": cell.share,
             "seed": cell.seed,
-            "n_sft": split.n_sft,
-            "n_pft": split.n_pft,
-            "left_over": float(split.left_over),
-            "cost": float(spent),
+            **bought.axes,
         }
         return PlannedCell(cell.name, axes, stages)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from budgetctl.study.budget import Split, split_budget
+from budgetctl.study.purchase import Purchase, purchase
 from budgetctl.study.recipe import Recipe
 
 
@@ -27,12 +27,12 @@ class Cell:
         return f"{self.base}/{self.task}/{self.method}/b{self.budget:g}/s{self.share:g}/seed{self.seed}"
 
 
-def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, Split]]:
-    """Every cell of the grid but those of `leave_out`, with its split, in the recipe's order."""
+def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, Purchase]]:
+    """Every cell of the grid but those of `leave_out`, with what it buys, in the recipe's order."""
     axes = (recipe.bases, recipe.tasks, recipe.methods, recipe.budgets, recipe.shares, recipe.seeds)
     for base, task, method, budget, share, seed in product(*axes):
         cell = Cell(base, task, method, budget, share, seed)
         if not any(
             all(getattr(cell, axis) == value for axis, value in entry.items()) for entry in recipe.leave_out
         ):
-            yield cell, split_budget(budget, share, recipe.prices)
+            yield cell, purchase(budget, share, recipe.prices)

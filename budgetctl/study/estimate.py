@@ -188,8 +188,11 @@ def _flops(described: _Described, known: Mapping[str, _Described], model: CostMo
 
 
 def _rows(data: _Described | None, model: CostModel) -> int:
-    size = data.identity.get("size") if data is not None else None
-    return int(size) if size is not None else model.eval_rows
+    identity = {} if data is None else data.identity
+    if identity.get("token_budget") is not None:
+        return int(identity["token_budget"]) // model.tokens
+    size = identity.get("size")
+    return model.eval_rows if size is None else int(size)
 
 
 def _weights(described: _Described, known: Mapping[str, _Described]) -> float:

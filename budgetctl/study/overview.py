@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from budgetctl.study.estimate import PlanEstimate, hours
 from budgetctl.study.plan import Plan
@@ -46,11 +47,21 @@ def overview(
             line += hours(estimate.seconds(todo)).rjust(10) + f"  {_sources(estimate, todo)}"
         lines.append(line.rstrip())
     lines.append(summary(plan, state))
+    if plan.branches:
+        lines.append(_branches(plan, state))
     if estimate:
         lines += _totals(estimate, missing(state), recipe)
     lines += [f"failed  {plan.stages[k].stage} {k[:12]}: {why}" for k, why in state.failures.items()]
     lines += [f"running {plan.stages[k].stage} {k[:12]}: {who}" for k, who in state.holders.items()]
     return "\n".join(lines)
+
+
+def _branches(plan: Plan, state: PlanState) -> str:
+    """What forks have added and may still add."""
+    waiting = [branch for branch in plan.branches if state.stages[branch.fork] is not DONE]
+    there = {cell.name for cell in plan.cells} & {branch.name for branch in plan.branches}
+    line = f"{len({branch.fork for branch in plan.branches})} forks: {len(there)} cells so far"
+    return f"{line}, up to {len(waiting)} more when their trunks are done" if waiting else line
 
 
 def _sources(estimate: PlanEstimate, keys: Sequence[str]) -> str:
@@ -91,9 +102,15 @@ def cell_list(plan: Plan, state: PlanState) -> str:
     lines = []
     for cell in plan.cells:
         stages = "  ".join(f"{role} {key[:8]} {state.stages[key]}" for role, key in cell.stages.items())
-        rows = f"sft {cell.axes['n_sft']}  pft {cell.axes['n_pft']}  left over {cell.axes['left_over']:g}"
-        lines.append(f"{cell.name}  {rows}  |  {stages}")
+        lines.append(f"{cell.name}  {_rows(cell.axes)}  |  {stages}")
     return "\n".join(lines)
+
+
+def _rows(axes: Mapping[str, Any]) -> str:
+    """What a cell buys; how many rows a budget in tokens buys is known once they are prepared."""
+    if axes["left_over"] is None:
+        return f"sft {axes['tokens_sft']} tokens  pft {axes['tokens_pft']} tokens"
+    return f"sft {axes['n_sft']}  pft {axes['n_pft']}  left over {axes['left_over']:g}"
 
 
 def to_dot(plan: Plan, state: PlanState) -> str:

@@ -18,6 +18,7 @@ from budgetctl.schema import Frozen, describe_problems
 from budgetctl.slurm.settings import SlurmSettings
 from budgetctl.study.budget import Prices, exact
 from budgetctl.study.fork_settings import ForkSettings
+from budgetctl.study.purchase import TOKENS
 
 
 def _listed(value: object) -> object:
@@ -36,10 +37,16 @@ class Cost(Frozen):
     pft: float = Field(default=1.0, gt=0)
     """Price of one preference pair."""
     currency: str = "examples"
-    """Name of the unit that budgets are in."""
+    """What budgets are in: `examples`, `tokens` (counted by the base's tokenizer), or the name of money."""
     gpu_hour: float | None = Field(default=None, gt=0)
     """What an hour of one GPU costs, in `gpu_currency`; None leaves money for computing out of estimates."""
     gpu_currency: str = "$"
+
+    @model_validator(mode="after")
+    def _tokens_have_no_price(self) -> Cost:
+        if self.currency == TOKENS and (self.sft, self.pft) != (1.0, 1.0):
+            raise ValueError("budgets in tokens take no prices; leave sft and pft out, or name money")
+        return self
 
 
 class DataSettings(Frozen):
@@ -129,6 +136,8 @@ class Recipe(Frozen):
     def _something_to_do(self) -> Recipe:
         if not self.shares and self.forks is None:
             raise ValueError("shares is empty; give SFT shares such as [1, 0.5, 0], or a forks section")
+        if self.forks is not None and self.cost.currency == TOKENS:
+            raise ValueError("what a fork leaves of a budget is counted in rows or money, not in tokens")
         return self
 
     @model_validator(mode="after")

@@ -64,7 +64,10 @@ class _RowCounter:
         self._rankings: dict[tuple[str, Order], list[int]] = {}
 
     def shortage(self, wanted: DataIdentity) -> str:
-        """Why the rows cannot be had, or an empty text; a hub dataset that is not here yet is not asked."""
+        """Why the rows cannot be had, or an empty text.
+
+        A hub dataset that is not here yet is not asked, and what a budget in tokens buys is known to the data stage.
+        """
         from budgetctl.data.prepare import Order, require_apart  # noqa: PLC0415
 
         side = wanted.apart_from
@@ -73,7 +76,7 @@ class _RowCounter:
         order = Order(wanted.seed, wanted.end, wanted.answers)
         try:
             taken = self._prompts(wanted.source, wanted.kind, wanted.held_out, wanted.size, order)
-            if side is not None:
+            if side is not None and wanted.size is not None and side.size is not None:
                 front = replace(order, end="front")
                 require_apart(
                     taken, self._prompts(side.source, "sft", wanted.held_out, side.size, front), side.size
