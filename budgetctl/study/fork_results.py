@@ -61,9 +61,11 @@ class _Reader:
                 **where, **nothing, **_no_score(status, reason), trigger=branch.axes["fork"], same_as="",
                 fired=False, n_pft=None, remaining=None,
             )  # fmt: skip
-        seen = {name: facts.get(name) for name in ("metric", "value", "low", "high")}
+        seen: dict[str, Any] = {name: facts.get(name) for name in ("metric", "value", "low", "high")}
         fired = bool(facts["fired"])
-        places: dict[str, Any] = {n: facts.get(n) if fired else None for n in ("step", "examples", "distinct", "epoch")}
+        places: dict[str, Any] = {
+            n: facts.get(n) if fired else None for n in ("step", "examples", "distinct", "epoch")
+        }
         cell = self._cells.get(branch.name)
         if not fired:
             outcome = _no_score(CellStatus.IMPOSSIBLE, "did not fire")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from budgetctl.study.branches import grown_in
 from budgetctl.study.deadline import seconds_of
-from budgetctl.study.estimate import PlanEstimate, hours
+from budgetctl.study.estimate import PlanEstimate, estimate_plan, hours
 from budgetctl.study.overview import money
 from budgetctl.study.plan import Plan
 from budgetctl.study.progress import Progress, read_progress
@@ -39,6 +40,8 @@ class PlanStatus:
     cells: Mapping[str, int]
     """How many cells are in which of `CELL_STATES`."""
     stages: Mapping[StageState, int]
+    forks: Mapping[str, int]
+    """How many forks are `waiting`, have `fired`, or did `not fire`; empty in a study without forks."""
     running: tuple[RunningStage, ...]
     failed: Mapping[str, str]
     """`stage key` → the last error."""
@@ -73,7 +76,10 @@ class StatusReader:
 
     def look(self) -> PlanStatus:
         """Say how things are now."""
-        plan, state = self._plan, state_of(self._plan, self._store)
+        state = state_of(self._plan, self._store)
+        if self._grow():  # after the look, so that no fork is seen as published without what follows it
+            state = state_of(self._plan, self._store)
+        plan = self._plan
         used, attempts = 0.0, Counter[str]()
         running = []
         for key, found in state.stages.items():
@@ -95,6 +101,7 @@ class StatusReader:
             name=plan.name,
             cells=_cells(plan, state),
             stages={found: state.count(found) for found in StageState},
+            forks=self._forks(state),
             running=tuple(sorted(running, key=lambda stage: -stage.seconds)),
             failed={f"{plan.stages[key].stage} {key[:12]}": why for key, why in state.failures.items()},
             attempts=attempts,
@@ -104,6 +111,28 @@ class StatusReader:
             gpu_hour=self._gpu_hour,
             currency=self._currency,
         )
+
+    def _grow(self) -> bool:
+        """Follow the plan as its forks are published; whether anything was added."""
+        plan = grown_in(self._plan, self._store)
+        if len(plan.stages) == len(self._plan.stages):
+            return False
+        self._plan, self._estimate = plan, estimate_plan(plan, self._store)
+        return True
+
+    def _forks(self, state: PlanState) -> dict[str, int]:
+        keys = {branch.fork for branch in self._plan.branches}
+        fired = [
+            bool(self._store.artifact(key).metrics["fired"])
+            for key in keys
+            if state.stages[key] is StageState.HIT
+        ]
+        counts = {
+            "fired": sum(fired),
+            "not fired": len(fired) - sum(fired),
+            "waiting": len(keys) - len(fired),
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def _spent(self, key: str, found: StageState) -> tuple[float, Counter[str], float]:
         """Seconds of all attempts at a stage, their outcomes, and seconds of the running one."""
@@ -148,6 +177,11 @@ def to_text(status: PlanStatus) -> str:
         f"plan {status.plan_id[:12]}  {status.name}",
         f"cells     {cells}",
         f"stages    {stages}",
+        *(
+            [f"forks     {'  '.join(f'{count} {name}' for name, count in status.forks.items())}"]
+            if status.forks
+            else []
+        ),
         f"attempts  {attempts or 'none yet'}",
         f"{'GPU time' if status.gpus else 'time'}".ljust(10) + _time(status),
     ]
@@ -190,6 +224,7 @@ def to_document(status: PlanStatus) -> dict[str, Any]:
         "finished": status.finished,
         "cells": dict(status.cells),
         "stages": {found.value: count for found, count in status.stages.items()},
+        "forks": dict(status.forks),
         "attempts": {name: count for name, count in status.attempts.items() if count},
         "running": [
             {
