@@ -18,7 +18,7 @@ from unittest.mock import patch
 import torch
 from transformers.utils import ModelOutput
 
-IGNORED = -100
+from budgetctl.training.datasets import IGNORED
 
 
 @dataclass

@@ -13,7 +13,8 @@ from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
 
 LOSS_TYPES = {
     "dpo": "sigmoid", "ipo": "ipo", "hinge": "hinge", "robust": "robust", "exo": "exo_pair", "nca": "nca_pair",
-    "bco": "bco_pair", "sppo": "sppo_hard", "aot": "aot", "apo": "apo_zero", "discopop": "discopop",
+    "bco": "bco_pair", "sppo": "sppo_hard", "aot": "aot", "aot_unpaired": "aot_unpaired", "apo": "apo_zero",
+    "apo_down": "apo_down", "discopop": "discopop",
 }  # fmt: skip
 """Method → the `loss_type` of TRL's DPO trainer."""
 
@@ -51,16 +52,13 @@ def sft_arguments(settings: SftSettings, shape: Shape) -> SFTConfig:
 
 
 def pair_arguments(settings: PftSettings, shape: Shape) -> DPOConfig:
-    """Return TRL's DPO arguments for one of the pair methods."""
-    loss = "sigmoid_norm" if settings.length_normalised else LOSS_TYPES[settings.method]
-    weights: dict[str, Any] = {"loss_type": [loss]}
-    if settings.sft_weight:
-        weights = {"loss_type": [loss, "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    """Return TRL's DPO arguments for one of the pair methods; those without a reference bring their own loss."""
+    loss = "sigmoid_norm" if settings.length_normalised else LOSS_TYPES.get(settings.method, "sigmoid")
     return DPOConfig(
         beta=settings.beta,
         label_smoothing=settings.label_smoothing,
         precompute_ref_log_probs=True,
-        **weights,
+        loss_type=[loss],
         **_common(settings, shape),
     )
 

@@ -6,7 +6,8 @@ Reasons stand beside each value; docs/decisions/0405 sets them side by side.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -16,12 +17,18 @@ from budgetctl.schema import Frozen
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Method = Literal[
-    "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"
-]
-METHODS: tuple[Method, ...] = (
-    "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto",
-)  # fmt: skip
+    "dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "aot_unpaired", "apo", "apo_down",
+    "discopop", "kto", "simpo", "orpo", "cpo",
+]  # fmt: skip
+METHODS: tuple[Method, ...] = get_args(Method)
 """Preference methods. `kto` learns from unpaired rows, all others from pairs."""
+REFERENCE_FREE = ("simpo", "orpo", "cpo")
+"""Methods that compare with no reference policy."""
+METHOD_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    "simpo": {"beta": 2.0, "gamma": 1.0},
+    "cpo": {"sft_weight": 1.0},
+}
+"""Method → its own defaults, as its authors use them."""
 
 
 class LoraSettings(Frozen):
@@ -98,24 +105,47 @@ class PftSettings(TrainingSettings):
     """2e-5: a tenth of the SFT rate, the ratio of the study (5e-6 to 5e-5)."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """Strength of the pull towards the reference (Rafailov et al. 2305.18290 use 0.1); the study used 1.0. For
-    IPO it is τ."""
+    IPO it is τ. SimPO's and CPO's scales the log-probabilities themselves; SimPO's default is 2 (Meng et al.
+    2405.14734). ORPO has none."""
+    gamma: Annotated[float, Field(ge=0)] = 0.0
+    """SimPO's target margin between the scaled log-probabilities; its default is 1, half its β (Meng et al.)."""
+    odds_weight: Annotated[float, Field(gt=0)] = 0.1
+    """ORPO's λ: weight of the odds ratio beside the chosen answer's loss (Hong et al. 2403.07691)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Assumed share of flipped preferences, for `robust` and `exo`."""
     length_normalised: bool = False
     """Divide each log-ratio of DPO by its answer's length."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of an added negative log-likelihood of the chosen answers (RPO)."""
+    """Weight of an added negative log-likelihood of the chosen answers, per token and averaged over rows (RPO);
+    CPO's default is 1 (Xu et al. 2401.08417)."""
     desirable_weight: Annotated[float, Field(gt=0)] = 1.0
     undesirable_weight: Annotated[float, Field(gt=0)] = 1.0
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether the loss compares with what the training starts from."""
+        return self.method not in REFERENCE_FREE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method_defaults(cls, given: Any) -> Any:
+        method = given.get("method") if isinstance(given, Mapping) else None
+        return {**METHOD_DEFAULTS.get(method, {}), **given} if isinstance(method, str) else given
+
     @model_validator(mode="after")
     def _options_belong_to_the_method(self) -> PftSettings:
+        if self.gamma and self.method != "simpo":
+            raise ValueError(f"gamma is an option of simpo, not of {self.method}")
+        if self.odds_weight != 0.1 and self.method != "orpo":
+            raise ValueError(f"odds_weight is an option of orpo, not of {self.method}")
+        if self.method == "orpo" and self.beta != 0.1:
+            raise ValueError("orpo has no beta; the weight of its odds ratio is odds_weight")
         if self.label_smoothing and self.method not in ("robust", "exo"):
             raise ValueError(f"label_smoothing has no meaning for {self.method}; robust and exo have it")
         if self.method == "exo" and not self.label_smoothing:
             raise ValueError("exo needs a label_smoothing above 0; its authors use 0.001")
         if self.length_normalised and self.method != "dpo":
             raise ValueError(f"length_normalised is an option of dpo, not of {self.method}")
-        if self.sft_weight and self.method == "kto":
-            raise ValueError(f"sft_weight is an option of DPO's losses, not of {self.method}")
+        if self.sft_weight and self.method in ("kto", "orpo"):
+            raise ValueError(f"sft_weight is an option of the pair losses, not of {self.method}")
         return self

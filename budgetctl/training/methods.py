@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from budgetctl.errors import UsageError
@@ -16,11 +17,18 @@ from budgetctl.training.guards import check_samples, first_step_check
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.rows import Limits
 from budgetctl.training.tokens import FILE_NAME
-from budgetctl.training.trl_trainers import PairTrainer, SupervisedTrainer, UnpairedTrainer
+from budgetctl.training.trl_trainers import (
+    PairTrainer,
+    ReferenceFreeTrainer,
+    SupervisedTrainer,
+    UnpairedTrainer,
+)
 from budgetctl.training.watch import FirstStepCheck
 
 KTO_LEAST = 2
 """TRL's KTO refuses single rows."""
+WHOLE_BATCH = ("aot", "aot_unpaired")
+"""Methods that compare all rows of a batch with each other, so that it cannot be cut."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,9 @@ def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limi
 
 
 def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
+    whole_batch = settings.method in WHOLE_BATCH
+    if whole_batch and job.processes > 1:
+        raise UsageError(f"{settings.method} compares all rows of a batch, so it trains in one process only.")
     rows = training_rows.read_pairs(job.data, encoder, limits, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], encoder)
     return Method(
@@ -88,8 +99,10 @@ def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Li
         longest=max(2 * max(len(row.chosen.ids), len(row.rejected.ids)) for row in rows),
         dataset=lambda stream: datasets.pairs(rows, stream),
         arguments=lambda shape: arguments.pair_arguments(settings, shape),
-        trainer=PairTrainer,
-        check_first_step=first_step_check(settings, settings.precision),
+        trainer=partial(PairTrainer if settings.has_reference else ReferenceFreeTrainer, settings=settings),
+        check_first_step=first_step_check(settings, settings.precision) if settings.has_reference else None,
+        least=settings.batch_size if whole_batch else 1,
+        has_reference=settings.has_reference,
     )
 
 

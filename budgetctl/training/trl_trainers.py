@@ -26,6 +26,9 @@ from trl.trainer import dpo_trainer, kto_trainer, sft_trainer
 
 from budgetctl.errors import BudgetctlError
 from budgetctl.training.adapted_head import heads_with_adapters
+from budgetctl.training.config import PftSettings
+from budgetctl.training.datasets import IGNORED
+from budgetctl.training.pair_losses import AnswerScores, reference_free_loss, rewards
 from budgetctl.training.reference import FILE_NAME, read_scores, text_digest, write_scores
 
 WEIGHTS_FILE = "trained.safetensors"
@@ -170,13 +173,74 @@ class _KeptReference(_Checkpoints):
 
 
 class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
-    """DPO and its relatives on tokenised pairs."""
+    """DPO and its relatives on tokenised pairs, perhaps with the chosen answers' likelihood added."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.known_reference = kwargs.pop("known_reference")
+    def __init__(self, *args: Any, settings: PftSettings, **kwargs: Any) -> None:
+        self.settings = settings
+        self.known_reference = kwargs.pop("known_reference", None)
         # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
         with patch.object(dpo_trainer, "hash_module", return_value=""), heads_with_adapters(dpo_trainer):
             super().__init__(*args, **kwargs)
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        """Add the likelihood per row; TRL's own is per token of a micro-batch, so it depends on how that is cut."""
+        if not self.settings.sft_weight:
+            return super()._compute_loss(model, inputs, return_outputs)
+        remembering = _Remembering(model)
+        loss = super()._compute_loss(remembering, inputs, False)
+        scores = AnswerScores.of(remembering.log_probs, inputs["completion_mask"][:, 1:])
+        return self._with_likelihood(loss, scores)
+
+    def _with_likelihood(self, loss: torch.Tensor, scores: AnswerScores) -> torch.Tensor:
+        likelihood = -scores.chosen_mean.mean()
+        self._metrics["train"]["nll"].append(self.accelerator.gather(likelihood.detach()).mean().item())
+        return loss + self.settings.sft_weight * likelihood
+
+
+class _Remembering:
+    """A model that keeps the log-probabilities of its last forward pass."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.log_probs: torch.Tensor
+
+    def __call__(self, **kwargs: Any) -> Any:
+        outputs = self._model(**kwargs)
+        self.log_probs = outputs.log_probs
+        return outputs
+
+
+class ReferenceFreeTrainer(PairTrainer):
+    """SimPO, ORPO and CPO on the same rows, in TRL's DPO trainer, with a loss of our own."""
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        return dataset
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        mask = inputs["completion_mask"][:, 1:]
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
+        outputs = model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=labels, use_cache=False,
+            fused_lm_head=True,
+        )  # fmt: skip
+        scores = AnswerScores.of(outputs.log_probs, mask)
+        self._note(scores)
+        loss = reference_free_loss(self.settings, scores).mean()
+        return self._with_likelihood(loss, scores) if self.settings.sft_weight else loss
+
+    def _note(self, scores: AnswerScores) -> None:
+        """Log what TRL logs for DPO."""
+        chosen, rejected = (self.accelerator.gather(side.detach()) for side in rewards(self.settings, scores))
+        figures = {
+            "rewards/chosen": chosen,
+            "rewards/rejected": rejected,
+            "rewards/margins": chosen - rejected,
+            "rewards/accuracies": (chosen > rejected).float(),
+            "logps/chosen": self.accelerator.gather(scores.chosen.detach()),
+            "logps/rejected": self.accelerator.gather(scores.rejected.detach()),
+        }
+        for name, values in figures.items():
+            self._metrics["train"][name].append(values.mean().item())
 
 
 class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]

@@ -28,6 +28,13 @@ from budgetctl.training.versions import check_versions
         ({"label_smoothing": 0.1}, "no meaning for dpo"),
         ({"method": "exo"}, "0.001"),
         ({"method": "kto", "sft_weight": 1}, "not of kto"),
+        ({"method": "orpo", "sft_weight": 1}, "not of orpo"),
+        ({"method": "orpo", "beta": 1}, "orpo has no beta; .*odds_weight"),
+        ({"method": "orpo", "odds_weight": 0}, "greater than 0"),
+        ({"method": "dpo", "odds_weight": 0.2}, "option of orpo, not of dpo"),
+        ({"method": "dpo", "gamma": 0.5}, "option of simpo, not of dpo"),
+        ({"method": "simpo", "gamma": -1}, "greater than or equal to 0"),
+        ({"method": "simpo", "beta": 0}, "greater than 0"),
         ({"lora": {"r": 8}}, "r"),
         ({"epochs": 0}, "greater than 0"),
     ],
@@ -88,6 +95,12 @@ def test_a_gpu_that_is_not_there(make_job: Any) -> None:
 def test_kto_of_single_rows(make_job: Any) -> None:
     with pytest.raises(UsageError, match="batch_size of at least 2"):
         train(make_job("unpaired.parquet"), PftSettings(method="kto", batch_size=1))
+
+
+@pytest.mark.parametrize("method", ["aot", "aot_unpaired"])
+def test_a_batch_that_cannot_be_cut_in_processes(method: str, make_job: Any) -> None:
+    with pytest.raises(UsageError, match="in one process only"):
+        train(make_job("pref.parquet", processes=2), PftSettings(method=method, batch_size=8))
 
 
 def test_untried_versions() -> None:

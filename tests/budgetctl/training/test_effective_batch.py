@@ -44,6 +44,24 @@ def test_dpo(micro_batch: int, make_job: Any) -> None:
     assert_same(whole.out, parts.out, ("loss", "rewards/margins"))
 
 
+@pytest.mark.parametrize("micro_batch", [1, 4])
+@pytest.mark.parametrize(
+    "settings",
+    [{"method": "simpo"}, {"method": "orpo"}, {"method": "cpo"}, {"method": "dpo", "sft_weight": 0.5}],
+    ids=["simpo", "orpo", "cpo", "dpo-with-likelihood"],
+)
+def test_losses_of_our_own(settings: dict[str, Any], micro_batch: int, make_job: Any) -> None:
+    whole, parts = (make_job("pref.parquet", micro_batch=rows) for rows in (16, micro_batch))
+    for job in (whole, parts):
+        train(job, PftSettings.model_validate({**settings, "epochs": 4, "optimizer": GENTLE.model_dump()}))
+    assert_same(whole.out, parts.out, ("loss", "rewards/margins"))
+
+
+def test_a_method_that_compares_a_batchs_rows_is_not_cut(make_job: Any) -> None:
+    metrics = train(make_job("pref.parquet", micro_batch=4), PftSettings(method="aot", epochs=1))
+    assert metrics["micro_batch"] == 16
+
+
 @pytest.mark.parametrize("micro_batch", [2, 4])
 def test_kto(micro_batch: int, make_job: Any) -> None:
     whole, parts = (make_job("unpaired.parquet", micro_batch=rows) for rows in (16, micro_batch))

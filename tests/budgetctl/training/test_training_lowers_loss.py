@@ -54,8 +54,10 @@ def parent(make_job: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "method", ["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "apo", "discopop", "kto"]
-)
+    "method",
+    ["dpo", "ipo", "hinge", "robust", "exo", "nca", "bco", "sppo", "aot", "aot_unpaired", "apo", "apo_down", "discopop",
+     "kto", "simpo", "orpo", "cpo"],
+)  # fmt: skip
 @pytest.mark.parametrize("cold", [False, True], ids=["over-sft", "over-base"])
 def test_each_preference_method_trains(
     method: str, cold: bool, make_job: Any, parent: Path, small_base: Path
