@@ -32,7 +32,9 @@ def run_training(
     """Train in the stage's draft, as its execution says."""
     execution, payload = context.execution, context.draft.payload
     untokenised = bring_tokens(context, template, data)
-    wanted = reference_payload(context, template, settings) if isinstance(settings, PftSettings) else None
+    wanted = None
+    if isinstance(settings, PftSettings) and settings.has_reference:
+        wanted = reference_payload(context, template, settings)
     known = None
     if wanted is not None and context.store.has(wanted.key):
         known = context.store.artifact(wanted.key).path(FILE_NAME)
