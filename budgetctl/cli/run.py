@@ -45,11 +45,12 @@ def run(
     """
     from budgetctl.cli.report import print_tables  # noqa: PLC0415
     from budgetctl.console import make_reporter  # noqa: PLC0415
+    from budgetctl.engines.gpus import visible_gpus  # noqa: PLC0415
     from budgetctl.errors import BudgetctlError, InterruptedRunError  # noqa: PLC0415
     from budgetctl.signals import stop_on_signals  # noqa: PLC0415
     from budgetctl.study.branches import grown_in  # noqa: PLC0415
     from budgetctl.study.build import plan_study  # noqa: PLC0415
-    from budgetctl.study.local import default_jobs, run_workers, visible_gpus  # noqa: PLC0415
+    from budgetctl.study.local import default_jobs, run_workers  # noqa: PLC0415
     from budgetctl.study.state import StageState, state_of  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -69,7 +70,7 @@ def run(
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += ["--offline"] if offline else []
         options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
-        workers = min(jobs or default_jobs(visible_gpus()), len(plan.stages) - hits)
+        workers = min(jobs or default_jobs(len(visible_gpus())), len(plan.stages) - hits)
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)
         plan = grown_in(plan, opened)

@@ -28,6 +28,7 @@ class AnswerParts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._count = sum(1 for _ in self._folder.glob("part-*.parquet"))
 
     def done(self) -> frozenset[tuple[str, int]]:
         """Return (prompt, sample) of every answer that is there."""
@@ -49,11 +50,11 @@ class AnswerParts:
             }
             for answer, text in zip(answers, texts, strict=True)
         ]  # fmt: skip
-        number = sum(1 for _ in self._folder.glob("part-*.parquet"))
-        target = self._folder / f"part-{number:06d}.parquet"
+        target = self._folder / f"part-{self._count:06d}.parquet"
         unfinished = target.with_suffix(".unfinished")
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, schema=SCHEMA), unfinished)
         unfinished.replace(target)
+        self._count += 1
 
     def write(self, file: Path, prompt_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Write all answers to one file, in the prompts' order and by sample, and return them."""

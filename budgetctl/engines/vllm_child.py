@@ -60,13 +60,17 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
     """Answer every prompt; finished answers are sent as they come, in no order."""
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.inputs import TokensPrompt  # noqa: PLC0415
+    from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-    engine, lora = model.llm_engine, _lora(request)
-    for place, prompt in enumerate(request["prompts"]):
+    engine, lora, decoding = model.llm_engine, _lora(request), request["decoding"]
+    greedy = decoding["temperature"] == 0
+    for place, (number, _, seed) in enumerate(request["asked"]):
+        prompt = request["prompts"][number]
         sampling = SamplingParams(
-            temperature=request["temperature"], top_p=request["top_p"], top_k=request["top_k"] or -1,
-            max_tokens=prompt["limit"], seed=prompt["seed"], logprobs=0, detokenize=False,
-            stop_token_ids=request["stop_ids"], ignore_eos=True,
+            temperature=decoding["temperature"], top_p=decoding["top_p"], top_k=decoding["top_k"] or -1,
+            max_tokens=prompt["limit"], seed=None if greedy else seed, logprobs=0, flat_logprobs=True,
+            detokenize=False, stop_token_ids=request["stop_ids"], ignore_eos=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )  # fmt: skip
         engine.add_request(
             str(place), TokensPrompt(prompt_token_ids=prompt["ids"]), sampling, lora_request=lora
@@ -77,10 +81,9 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
             if not output.finished:
                 continue
             answer = output.outputs[0]
-            scores = zip(answer.token_ids, answer.logprobs, strict=True)
             finished.append({
                 "place": int(output.request_id), "ids": list(answer.token_ids), "reason": answer.finish_reason,
-                "logprob": sum(found[token].logprob for token, found in scores),
+                "logprob": answer.cumulative_logprob,
             })  # fmt: skip
         if len(finished) >= SEND_EVERY:
             _reply(replies, {"answers": finished})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from budgetctl.errors import BudgetctlError, UsageError
+from budgetctl.models.folders import weight_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -138,6 +139,30 @@ def check_fits(adapter: Adapter, model: PreTrainedModel, what: str) -> None:
         if of is not None and size != of:
             raise UsageError(
                 f"{what} was made for a base whose '{path}' has size {size}; here it is {of}. "
+                "It belongs to another base."
+            )
+
+
+def check_fits_folder(adapter: Path, base: Path, what: str) -> None:
+    """As `check_fits`, from the two folders' headers alone, for engines that hold the model elsewhere.
+
+    Raises:
+        UsageError: A module is missing or has another size.
+    """
+    of_base = weight_shapes(base)
+    for name, shape in weight_shapes(adapter).items():
+        path = name.removeprefix("base_model.model.").split(".lora_")[0]
+        if path == "lm_head" and f"{path}.weight" not in of_base:  # tied to the embeddings
+            continue
+        weight = of_base.get(f"{path}.weight")
+        if weight is None:
+            raise UsageError(
+                f"{what} adapts '{path}', which this base model has not. It belongs to another base."
+            )
+        side = 1 if _is_down(name) else 0
+        if len(weight) == 2 and "embedding" not in name and shape[side] != weight[side]:
+            raise UsageError(
+                f"{what} was made for a base whose '{path}' has size {shape[side]}; here it is {weight[side]}. "
                 "It belongs to another base."
             )
 

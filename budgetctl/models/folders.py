@@ -73,12 +73,17 @@ def template_name_for(folder: Path) -> str:
 
 def parameter_count(folder: Path) -> int:
     """Count the weights from the safetensors' headers."""
-    return sum(
-        math.prod(tensor["shape"])
+    return sum(map(math.prod, weight_shapes(folder).values()))
+
+
+def weight_shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
+    """Read every tensor's name and shape from the safetensors' headers of a model's or an adapter's folder."""
+    return {
+        name: tuple(tensor["shape"])
         for file in sorted(folder.glob("*.safetensors"))
         for name, tensor in _header(file).items()
         if name != "__metadata__"
-    )
+    }
 
 
 def config_of(folder: Path) -> Mapping[str, Any]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar
 
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import InterruptedRunError, UsageError
 from budgetctl.models.registry import Precision
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
+from budgetctl.stages.answering import EngineName, adapter_of, engine_of
 from budgetctl.stages.stage import Metric, StageContext
-
-if TYPE_CHECKING:
-    from budgetctl.engines.protocol import AdapterFolder, Engine
 
 PROMPTS_FILE = "eval.parquet"
 ANSWERS_FILE = "generations.parquet"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 class GenIdentity(Frozen):
@@ -26,7 +23,7 @@ class GenIdentity(Frozen):
 
     template: Template
     decoding: Decoding = Decoding()
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: EngineName = "transformers"
     """In the key, because two engines round differently and greedy answers can part at a tie."""
     precision: Precision = "float32"
 
@@ -85,9 +82,9 @@ class GenStage:
         with context.reporter.bar("gen", total) as bar:
             bar.update(finished)
             if finished < total:
-                engine = self._engine(context)
+                engine = engine_of(context, self.identity.engine, self.identity.precision)
                 answers = engine.generate(
-                    prompts, self.identity.decoding, encoder.stop_ids, self._adapter(context), done
+                    prompts, self.identity.decoding, encoder.stop_ids, adapter_of(context), done
                 )
                 for batch in answers:
                     parts.add(batch, [encoder.decode(answer.token_ids) for answer in batch])
@@ -110,39 +107,3 @@ class GenStage:
             "generate_s": round(seconds, 3),
             "tokens_per_s": round(new_tokens / seconds, 1) if seconds else 0.0,
         }
-
-    def _adapter(self, context: StageContext) -> AdapterFolder | None:
-        from budgetctl.engines.protocol import AdapterFolder  # noqa: PLC0415
-
-        checkpoint = context.parents.get("checkpoint")
-        if checkpoint is None or ADAPTER_WEIGHTS not in checkpoint.files:
-            return None
-        return AdapterFolder(checkpoint.key, checkpoint.path())
-
-    def _engine(self, context: StageContext) -> Engine:
-        """Take the worker's engine if it holds this model, else start one and leave it for the next stage."""
-        import torch  # noqa: PLC0415
-
-        from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
-        from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
-        from budgetctl.engines.vllm import VllmEngine  # noqa: PLC0415
-
-        execution, precision = context.execution, self.identity.precision
-        if execution.threads:
-            torch.set_num_threads(execution.threads)
-        checkpoint = context.parents.get("checkpoint")
-        full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
-        model = checkpoint if checkpoint is not None and full else context.parents["base"]
-        if self.identity.engine == "vllm":
-            return kept_engine(
-                context.keep,
-                VllmEngine,
-                f"vllm:{model.key}:{precision}:{execution.device}",
-                lambda: VllmEngine(model.path(), execution.device, precision, execution.threads),
-            )
-        return kept_engine(
-            context.keep,
-            TransformersEngine,
-            f"{model.key}:{precision}:{execution.device}:{execution.generation_batch}",
-            lambda: TransformersEngine(model.path(), execution.device, precision, execution.generation_batch),
-        )

@@ -28,7 +28,10 @@ class Execution(Frozen):
     generation_batch: int | None = None
     """Prompts generated at once; None derives it."""
     processes: int = 1
-    """Data-parallel training processes on this machine, one per GPU; the effective batch stays exact."""
+    """Data-parallel processes on this machine, one per GPU: of a training, whose effective batch stays exact, or of a
+    generation, whose answers stay the same."""
+    adapter_rank: int | None = None
+    """Largest rank of the adapters that an engine will be asked to serve, if a plan tells it."""
     threads: int | None = None
     """CPU threads of torch; None leaves torch's own choice."""
     checkpoint_every_s: float = 600.0

@@ -136,11 +136,3 @@ def free_cores() -> int:
 def default_jobs(gpus: int) -> int:
     """One worker per GPU; without a GPU one per two cores, two on a small machine."""
     return gpus if gpus else max(1, min(8, free_cores() // 2 if free_cores() > 2 else free_cores()))
-
-
-def visible_gpus() -> int:
-    """GPUs of this machine, without importing torch: counted from the device files."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return len([device for device in named.split(",") if device.strip()])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
