@@ -7,6 +7,7 @@ system can neither link nor reflink there are no blobs, and files that are equal
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from store.files import make_directory, share_file, token
@@ -16,7 +17,7 @@ from store.layout import Layout
 _LOG = logging.getLogger("store")
 
 
-def keep_blob(layout: Layout, path: Path, digest: str, workplace: Path) -> None:
+def keep_blob(layout: Layout, path: Path | str, digest: str, workplace: Path) -> None:
     """Let `path` and the blob of `digest` be one file on disk.
 
     If the blob is there already and sound, `path` becomes a link to it; if it is damaged, it is set aside and the
@@ -28,21 +29,21 @@ def keep_blob(layout: Layout, path: Path, digest: str, workplace: Path) -> None:
         digest: 64 hex digits.
         workplace: A private folder on the store's file system, for the link in between.
     """
-    blob = layout.blob(digest)
     while True:
         try:
-            if not share_file(path, blob):
+            if not share_file(path, layout.blob_name(digest)):
                 _say_once_that_files_are_copied(layout)
             return
         except FileNotFoundError:
-            blob.parent.mkdir(exist_ok=True)
+            layout.blob(digest).parent.mkdir(exist_ok=True)
+            _need(path)
             continue
         except FileExistsError:
-            pass
+            blob = layout.blob(digest)
         try:
-            if path.samefile(blob):
+            if blob.samefile(path):
                 return
-            if blob.stat().st_size != path.stat().st_size or hash_file(blob) != digest:
+            if blob.stat().st_size != os.stat(path).st_size or hash_file(blob) != digest:  # noqa: PTH116
                 set_blob_aside(layout, digest)
                 continue
             shared = workplace / f".link.{token()}"
@@ -50,7 +51,13 @@ def keep_blob(layout: Layout, path: Path, digest: str, workplace: Path) -> None:
                 shared.replace(path)
             return
         except FileNotFoundError:
+            _need(path)
             continue
+
+
+def _need(path: Path | str) -> None:
+    """Tell a file that was taken away from a blob that was: only the second is worth another round."""
+    os.lstat(path)
 
 
 def set_blob_aside(layout: Layout, digest: str) -> None:

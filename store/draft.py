@@ -1,7 +1,7 @@
 """Where a stage writes, and how that becomes an artifact in one step.
 
-The draft is a private folder. Publishing hashes and syncs its files, gives them to the blobs by hard link, writes
-the manifest, and renames one folder into place; until that rename nothing exists, after it everything does.
+The draft is a private folder. Publishing hashes its files, gives them to the blobs by hard link, writes the manifest,
+syncs all of it, and renames one folder into place; until that rename nothing exists, after it everything does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +31,9 @@ from store.files import (
     sync_files,
     token,
     walk_files,
-    write_exclusive,
+    write_synced,
 )
-from store.hashing import Signature, hash_file, signature
+from store.hashing import Signature, hash_file, side_by_side, signature
 from store.layout import Layout
 from store.manifest import FileEntry, Manifest, Scalar
 from store.payload import Payload
@@ -72,7 +71,7 @@ class Draft:
     @contextmanager
     def create(self, name: str) -> Iterator[HashingWriter]:
         """Write a file of `files/` and hash it on the way, so that publishing need not read it again."""
-        target = self._target(name)
+        target = Path(self._target(name))
         with disk_errors(self._layout.root), target.open("xb") as file:
             writer = HashingWriter(file)
             yield writer
@@ -86,9 +85,9 @@ class Draft:
         Raises:
             UsageError: `source` is not a file, or `name` is taken or not a plain relative name.
         """
-        real = source.resolve() if source.is_symlink() else source
-        target = self._target(name)
+        real = source.resolve() if os.path.islink(source) else source  # noqa: PTH114
         with disk_errors(self._layout.root):
+            target = self._target(name)
             try:
                 if share_file(real, target):
                     return
@@ -101,10 +100,11 @@ class Draft:
                     raise
                 raise UsageError(f"{source} is not a file") from error
 
-    def _target(self, name: str) -> Path:
-        target = self.files / check_name(name)
+    def _target(self, name: str) -> str:
+        """Where a file of this name goes, as text: with thousands of small files each path object counts."""
+        target = f"{self.files}/{check_name(name)}"
         if "/" in name:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def publish(self, metrics: Mapping[str, Scalar], provenance: Mapping[str, Any]) -> Artifact:
@@ -156,37 +156,35 @@ class Draft:
         remove_tree(self.folder / "ready")
 
     def _settle_files(self) -> dict[str, FileEntry]:
-        """Hash, sync and protect every file, and give it to the blobs."""
+        """Hash and protect every file, and give it to the blobs."""
         listed = list(walk_files(self.files))
         for name, _ in listed:
             check_name(name)
-        with ThreadPoolExecutor(min(len(listed), 2 * (os.cpu_count() or 1)) or 1) as pool:
-            entries = dict(pool.map(lambda row: (row[0], self._settle_file(*row)), listed))
-        sync_files(self.files, [self.files / name for name in entries])
-        return entries
+        return dict(side_by_side(self._settle_file, listed))
 
-    def _settle_file(self, name: str, status: os.stat_result) -> FileEntry:
-        path = self.files / name
+    def _settle_file(self, row: tuple[str, os.stat_result]) -> tuple[str, FileEntry]:
+        name, status = row
+        path = f"{self.files}/{name}"
         known = self._known.get(name)
         digest = known[1] if known and known[0] == signature(status) else hash_file(path, status.st_size)
         if status.st_mode & 0o222 and self._user in {0, status.st_uid}:
-            os.chmod(path, 0o444)  # noqa: PTH101  (thousands of small files: each path object counts)
+            os.chmod(path, 0o444)  # noqa: PTH101
         keep_blob(self._layout, path, digest, self.folder)
-        return FileEntry(status.st_size, digest)
+        return name, FileEntry(status.st_size, digest)
 
     def _commit(self, manifest: Manifest) -> Artifact:
         ready = self.folder / "ready"
         ready.mkdir()
-        write_exclusive(ready / "manifest.json", manifest.to_bytes())
+        (ready / "manifest.json").write_bytes(manifest.to_bytes())
         self.files.rename(ready / "files")
-        fsync_path(ready)
+        sync_files(ready, ["manifest.json", "files", *(f"files/{name}" for name in manifest.files)])
         home = self._layout.artifact(self.payload.key)
         make_directory(home.parent)
-        artifact = self._move_in(ready, home)
+        artifact = self._move_in(ready, home, manifest)
         self.discard()
         return artifact
 
-    def _move_in(self, ready: Path, home: Path) -> Artifact:
+    def _move_in(self, ready: Path, home: Path, manifest: Manifest) -> Artifact:
         for _ in range(_PUBLISH_ROUNDS):
             try:
                 ready.rename(home)
@@ -201,7 +199,7 @@ class Draft:
                     quarantine_artifact(self._layout, self.payload.key, "a folder without a manifest")
             else:
                 fsync_path(home.parent)
-                return open_artifact(home, self.payload.key)
+                return Artifact(self.payload.key, home, manifest, frozenset())
         raise StoreError(f"{home} keeps coming back broken: does something else write into the store?")
 
 
@@ -279,7 +277,7 @@ def _last_change(folder: Path) -> int:
 def _make_folder(layout: Layout, payload: Payload, folder: Path) -> None:
     fresh = layout.drafts / f".new.{token()}"
     (fresh / "scratch").mkdir(parents=True)
-    write_exclusive(fresh / "payload.json", payload.canonical_json())
+    write_synced(fresh / "payload.json", payload.canonical_json())
     fresh.rename(folder)
 
 

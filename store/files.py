@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,13 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_files(folder: Path, paths: Sequence[Path]) -> None:
-    """Bring files, and the folders from `folder` down that lead to them, to the disk.
+def sync_files(folder: Path, names: Collection[str]) -> None:
+    """Bring files of `folder`, and the folders from it down that lead to them, to the disk.
 
     Each fsync of a freshly linked file waits for the file system's journal; for many files one syncfs is a hundred
     times quicker, although it also writes what others have pending on that file system.
     """
-    if len(paths) > _MANY_FILES:
+    if len(names) > _MANY_FILES:
         library = importlib.import_module("ctypes").CDLL(None, use_errno=True)
         if hasattr(library, "syncfs"):
             descriptor = os.open(folder, os.O_RDONLY)
@@ -74,6 +74,7 @@ def sync_files(folder: Path, paths: Sequence[Path]) -> None:
             finally:
                 os.close(descriptor)
             return
+    paths = [folder / name for name in names]
     folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(folder)}
     for path in (*paths, *sorted(folders | {folder}, reverse=True)):
         fsync_path(path)
@@ -99,6 +100,16 @@ def write_exclusive(path: Path, content: bytes) -> None:
         FileExistsError: It exists.
     """
     make_directory(path.parent)
+    write_synced(path, content)
+    fsync_path(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet; its bytes are on the disk, its name may still be lost.
+
+    Raises:
+        FileExistsError: It exists.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -108,13 +119,13 @@ def write_exclusive(path: Path, content: bytes) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write or replace a file so that a reader sees the old or the new content, never a part of one."""
     temporary = path.with_name(f".{path.name}.{token()}")
-    write_exclusive(temporary, content)
+    make_directory(path.parent)
+    write_synced(temporary, content)
     try:
         temporary.replace(path)
     except OSError:
@@ -129,7 +140,7 @@ def to_json(document: Any) -> bytes:
     return text.encode("utf-8") + b"\n"
 
 
-def share_file(source: Path, target: Path) -> bool:
+def share_file(source: Path | str, target: Path | str) -> bool:
     """Make `target` the same bytes as `source` without copying: hard link, else reflink.
 
     Returns:
@@ -139,12 +150,12 @@ def share_file(source: Path, target: Path) -> bool:
         FileExistsError: `target` exists.
     """
     try:
-        os.link(source, target, follow_symlinks=True)
+        os.link(source, target)
         return True
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-    return _reflink(source, target)
+    return _reflink(Path(source), Path(target))
 
 
 def _reflink(source: Path, target: Path) -> bool:

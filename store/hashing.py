@@ -1,13 +1,14 @@
-"""BLAKE3 of files and folders: memory-mapped, on all cores, with a memo for what has not changed."""
+"""BLAKE3 of files and folders: on all cores, large files mapped, with a memo for what has not changed."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
@@ -15,11 +16,17 @@ from store.canonical import encode
 from store.errors import UsageError
 from store.files import to_json, write_atomic
 
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 Signature = tuple[int, int, int, int]
 """Inode, size, mtime and ctime (ns): what tells whether a file was touched since it was hashed."""
 
-_MANY_THREADS_FROM = 1 << 22
-"""Bytes. Below 4 MiB starting threads costs more than they save; many small files run side by side instead."""
+_LARGE_FROM = 1 << 22
+"""Bytes. Below 4 MiB mapping a file and starting threads cost more than they save: it is read at once, and many
+small files run side by side instead."""
+
+_SLICE = 32
+"""Small files that one thread takes at a time: handing over each by itself costs as much as half of its hashing."""
 
 _SETTLED_NS = 2_000_000_000
 """A file written less than this before the clock was read could change again within one time stamp."""
@@ -30,29 +37,38 @@ def signature(status: os.stat_result) -> Signature:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def hash_file(path: Path, size: int = -1) -> str:
-    """64 hex digits of a file's bytes; the file is mapped, never read into memory.
+def hash_file(path: Path | str, size: int = -1) -> str:
+    """64 hex digits of a file's bytes; a large file is mapped, never read into memory.
 
     Args:
         path: The file.
-        size: Its size if known; a hint that only decides how many threads to use.
+        size: Its size if known; a hint that only decides how it is read.
 
     Raises:
         OSError: The file cannot be read.
     """
-    size = path.stat().st_size if size < 0 else size
-    hasher = blake3(max_threads=blake3.AUTO if size >= _MANY_THREADS_FROM else 1)
-    return hasher.update_mmap(path).hexdigest()
+    size = os.stat(path).st_size if size < 0 else size  # noqa: PTH116  (thousands of small files)
+    if size < _LARGE_FROM:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return blake3(file.read()).hexdigest()
+    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
 
 
 def hash_files(paths: Iterable[Path]) -> list[str]:
     """Hash many files; large ones use every core, small ones run side by side."""
-    wanted = list(paths)
-    workers = min(len(wanted), os.cpu_count() or 1)
+    return side_by_side(hash_file, list(paths))
+
+
+def side_by_side(work: Callable[[Given], Found], rows: Sequence[Given]) -> list[Found]:
+    """`work` for every row, in order, on twice as many threads as there are cores."""
+    workers = min(len(rows), 2 * (os.cpu_count() or 1))
     if workers <= 1:
-        return [hash_file(path) for path in wanted]
+        return [work(row) for row in rows]
+    length = max(1, min(_SLICE, len(rows) // (4 * workers)))
+    slices = [rows[start : start + length] for start in range(0, len(rows), length)]
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(hash_file, wanted))
+        done = pool.map(lambda part: [work(row) for row in part], slices)
+        return [found for part in done for found in part]
 
 
 class HashMemo:

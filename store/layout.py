@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import NewerStore, StoreError
-from store.files import make_directory, to_json, write_atomic
+from store.files import fsync_path, make_directory, to_json, write_atomic
 from store.payload import KEY_SCHEMA
 
 STORE_VERSION = 1
@@ -32,7 +32,11 @@ class Layout:
         return self.artifact(key) / "manifest.json"
 
     def blob(self, digest: str) -> Path:
-        return Path(f"{self.root}/blobs/{digest[:2]}/{digest}")
+        return Path(self.blob_name(digest))
+
+    def blob_name(self, digest: str) -> str:
+        """The path as text: with thousands of small files each path object counts."""
+        return f"{self.root}/blobs/{digest[:2]}/{digest}"
 
     def lease(self, name: str) -> Path:
         return self.root / "leases" / name
@@ -92,8 +96,10 @@ def _create(layout: Layout, version: Path) -> None:
     )
     if foreign:
         raise StoreError(f"{layout.root} holds {foreign[0]!r} and is not a store: choose an empty folder")
+    make_directory(layout.root)
     for name in _FOLDERS:
-        make_directory(layout.root / name)
+        (layout.root / name).mkdir(exist_ok=True)
+    fsync_path(layout.root)
     write_atomic(version, to_json({"store": STORE_VERSION, "key_schema": KEY_SCHEMA}))
 
 

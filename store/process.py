@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ class Holder:
         pid = os.getpid()
         job, task = os.environ.get("SLURM_ARRAY_JOB_ID", ""), os.environ.get("SLURM_ARRAY_TASK_ID", "")
         name = f"{job}_{task}" if job and task else os.environ.get("SLURM_JOB_ID", "")
-        return cls(socket.gethostname(), _machine(), pid, _start_time(pid), os.getuid(), name)
+        return cls(os.uname().nodename, _machine(), pid, _start_time(pid), os.getuid(), name)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Holder:

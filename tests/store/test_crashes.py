@@ -14,7 +14,7 @@ from crash_scenarios import SCENARIOS
 DRIVER = Path(__file__).with_name("crash_driver.py")
 
 FEWEST_POINTS = {
-    "collect": 20, "create": 18, "demote": 30, "index": 30, "lease": 6, "migrate": 20, "publish": 35, "pull": 80,
+    "collect": 20, "create": 18, "demote": 30, "index": 30, "lease": 6, "migrate": 20, "publish": 32, "pull": 80,
     "push": 12, "records": 30, "reindex": 35, "repair": 18,
 }  # fmt: skip
 """A scenario that suddenly has fewer kill points than this is no longer doing its work."""
