@@ -20,6 +20,7 @@ from budgetctl.study.branches import branch_stage
 from budgetctl.study.budget import exact, split_budget
 from budgetctl.study.fork_settings import ForkSettings
 from budgetctl.study.plan import Branch, PlannedCell
+from budgetctl.study.purchase import TOKENS
 from budgetctl.study.recipe import Recipe
 from budgetctl.study.requests import evaluation_stages, pft_stage, sft_settings, sft_stage
 from budgetctl.tasks import task_named
@@ -80,6 +81,11 @@ class ForkPlanner:
 
     def _trunk(self, base_name: str, task: str, budget: float, seed: int) -> Trunk:
         recipe, forks, base, supply = self._recipe, self._forks, self._bases[base_name], self._supplies[task]
+        if recipe.cost.currency == TOKENS:
+            raise UsageError(
+                "forks need budgets in examples or money: what a fork leaves of a budget in tokens depends on rows that "
+                "are not drawn yet"
+            )
         spend = budget if forks.sft_budget is None else forks.sft_budget
         if spend > budget:
             raise UsageError(
