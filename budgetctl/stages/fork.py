@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from budgetctl.errors import UsageError
+from budgetctl.forking.records import FORKS_FILE, ForkRecord, read_forks
 from budgetctl.forking.triggers import Trigger
 from budgetctl.schema import Frozen
-from budgetctl.stages.stage import Metric, StageContext
+from budgetctl.stages.sft import demonstrations_of
+from budgetctl.stages.stage import Metric, StageContext, payload_of
+from budgetctl.stages.trunk import TrunkIdentity
+
+if TYPE_CHECKING:
+    from store import Artifact
+
+FORK_FILE = "fork.json"
+ANNEALED_METRICS = (
+    "annealed_examples", "distinct", "steps", "first_loss", "last_loss", "resumed_at_step", "train_s", "device",
+)  # fmt: skip
+"""What an annealed fork says beyond its record."""
 
 
 class Anneal(Frozen):
@@ -57,4 +70,98 @@ class ForkStage:
         return parents
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
-        raise NotImplementedError
+        """Publish the state, annealed if asked; or, for a trigger that never fired, what came nearest.
+
+        Raises:
+            UsageError: The trunk does not watch for the trigger, kept no optimizer states, or has another base or
+                other rows.
+            InterruptedRunError: It was asked to stop; the next attempt goes on.
+        """
+        import json  # noqa: PLC0415
+
+        trunk = context.parents["trunk"]
+        record = self._record(trunk)
+        text = json.dumps(asdict(record), indent=1, allow_nan=False)
+        (context.draft.files / FORK_FILE).write_text(text + "\n", encoding="utf-8")
+        names = ("trigger", "fired", "same_as", "step", "examples", "distinct", "epoch", "learning_rate")
+        found: dict[str, Metric] = {name: getattr(record, name) for name in names}
+        found |= {
+            name: getattr(record, name) for name in ("metric", "value", "low", "high", "n", "k", "strict")
+        }
+        found["annealed_examples"] = 0
+        if record.folder is None:
+            context.reporter.say(f"fork: {record.trigger} never fired; there is nothing to fork from")
+            return found
+        if self.identity.anneal is None or not record.learning_rate:
+            for name in trunk.files:
+                if name.startswith(f"{record.folder}/adapter_"):
+                    context.draft.link(trunk.path(name), name.rsplit("/", 1)[-1])
+            return found
+        return {**found, **self._annealed(context, record, self.identity.anneal)}
+
+    def _record(self, trunk: Artifact) -> ForkRecord:
+        if FORKS_FILE not in trunk.files:
+            raise UsageError(f"{trunk.key[:12]} is a {trunk.stage} artifact; a fork starts from a trunk")
+        records = read_forks(trunk.path(FORKS_FILE))
+        wanted = self.identity.trigger.name
+        record = next((record for record in records if record.trigger == wanted), None)
+        if record is None:
+            watched = ", ".join(record.trigger for record in records) or "nothing"
+            raise UsageError(f"trunk {trunk.key[:12]} watched for {watched}, not for {wanted}")
+        return record
+
+    def _annealed(self, context: StageContext, record: ForkRecord, anneal: Anneal) -> Mapping[str, Metric]:
+        from budgetctl.stages.training_job import run_training  # noqa: PLC0415
+        from budgetctl.training.job import Annealing  # noqa: PLC0415
+        from budgetctl.training.order import RowOrder  # noqa: PLC0415
+
+        trunk = context.parents["trunk"]
+        if any(trunk.parents[role] != key for role, key in self.parents.items() if role != "trunk"):
+            raise UsageError(
+                f"trunk {trunk.key[:12]} was trained over another base, or on other rows, than named here"
+            )
+        known = self._twin(context, record)
+        if known is not None:
+            for name in known.files:
+                if name != FORK_FILE:
+                    context.draft.link(known.path(name), name)
+            return {name: known.metrics[name] for name in ANNEALED_METRICS}
+        state = f"{record.folder}/state"
+        if not any(name.startswith(f"{state}/") for name in trunk.files):
+            raise UsageError(
+                f"trunk {trunk.key[:12]} kept no optimizer states to anneal from; run it with keep_state: true, or "
+                "fork without anneal"
+            )
+        assert record.examples is not None
+        assert record.learning_rate is not None
+        of_trunk = TrunkIdentity.model_validate(trunk.identity)
+        falling = {"learning_rate": record.learning_rate, "schedule": "linear", "warmup": 0.0}
+        optimizer = of_trunk.settings.optimizer.model_copy(update=falling)
+        settings = of_trunk.settings.model_copy(update={"optimizer": optimizer})
+        trained = run_training(
+            context,
+            of_trunk.template,
+            settings,
+            of_trunk.seed,
+            trunk.path(str(record.folder)),
+            demonstrations_of(context.parents["data"]),
+            annealing=Annealing(
+                state=trunk.path(state),
+                after=record.examples,
+                examples=math.ceil(round(anneal.share * record.examples, 6)),
+            ),
+        )
+        rows, more = int(str(trained["rows"])), int(str(trained["examples"]))
+        order = RowOrder(rows, settings.epochs, settings.batch_size, of_trunk.seed)
+        kept = {name: trained[name] for name in ANNEALED_METRICS if name in trained}
+        return {**kept, "annealed_examples": more, "distinct": order.distinct(record.examples + more)}
+
+    def _twin(self, context: StageContext, record: ForkRecord) -> Artifact | None:
+        """The published fork of the trigger that names the same state, annealed in the same way."""
+        triggers = TrunkIdentity.model_validate(context.parents["trunk"].identity).watch.triggers
+        for trigger in triggers:
+            if trigger.name == record.same_as:
+                identity = ForkIdentity(trigger=trigger, anneal=self.identity.anneal)
+                key = payload_of(ForkStage(identity, self.trunk, self.base, self.data)).key
+                return context.store.artifact(key, deep=True) if context.store.has(key) else None
+        return None

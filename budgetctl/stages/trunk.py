@@ -49,6 +49,13 @@ class TrunkStage:
     data: str
     dev: str
 
+    def __post_init__(self) -> None:
+        if self.identity.settings.weights == "full":
+            raise UsageError(
+                "a trunk keeps the states of an adapter, and weights: full would keep a whole model at each of them; "
+                "use weights: lora or qlora"
+            )
+
     @property
     def parents(self) -> Mapping[str, str]:
         return {"base": self.base, "data": self.data, "dev": self.dev}

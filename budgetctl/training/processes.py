@@ -129,7 +129,8 @@ def _relay(lines: IO[str] | None, title: str, job: TrainingJob) -> None:
         return
     with job.reporter.bar(title, first["steps"]) as bar:
         for step in said:
-            bar.update(step["step"], loss=float(step["figures"]["loss"]))
+            if "loss" in step["figures"]:
+                bar.update(step["step"], loss=float(step["figures"]["loss"]))
             if job.track is not None:
                 job.track(step["step"], step["figures"])
 
