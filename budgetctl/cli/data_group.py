@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from budgetctl.cli import data_pairs, data_refresh, data_rows
+from budgetctl.cli import data_pairs, data_plan, data_refresh, data_rows
 
 DEFAULT = "rows"
 
@@ -37,5 +37,6 @@ app = typer.Typer(
     help="Rows: `budgetctl data TASK …` prepares a budget's rows (short for `data rows TASK …`).",
 )
 app.command(DEFAULT, cls=Rows)(data_rows.rows)
+app.command("plan")(data_plan.plan)
 app.command("pairs")(data_pairs.pairs)
 app.command("refresh")(data_refresh.refresh)

@@ -79,8 +79,8 @@ class DataIdentity(Frozen):
     def _consistent(self) -> DataIdentity:
         if self.kind != "eval" and (self.size is None) == (self.token_budget is None):
             raise ValueError(f"{self.kind} rows need a size or a token budget, and not both")
-        sides = (self, *([self.apart_from] if self.apart_from else []))
-        if self.tokens is None and any(side.token_budget is not None for side in sides):
+        budgets = (self.token_budget, self.apart_from.token_budget if self.apart_from else None)
+        if self.tokens is None and any(budget is not None for budget in budgets):
             raise ValueError("a budget in tokens needs a tokenizer and a template to count with")
         if self.kind != "eval" and self.split != "train":
             raise ValueError(f"{self.kind} rows train and so cannot come from split {self.split}")

@@ -123,13 +123,19 @@ class _StudyPlanner:
         return {role: self._add(stage) for role, stage in stages}
 
 
-def plan_study(recipe: Recipe, store: Store) -> Plan:
+def plan_study(recipe: Recipe, store: Store, check: bool = True) -> Plan:
     """Expand a recipe, as far as it is known today: branches of forks that this store does not hold are left out.
+
+    Args:
+        recipe: The study.
+        store: What is known of bases, hub datasets and forks.
+        check: Refuse cells whose rows cannot be had.
 
     Raises:
         UsageError: A task, base or setting is unknown, a local source is missing, or a cell needs more rows than
             there are.
     """
     plan = _StudyPlanner(recipe, store).plan()
-    require_rows(plan, store)
+    if check:
+        require_rows(plan, store)
     return plan if not plan.branches else grown_in(plan, store)

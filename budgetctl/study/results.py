@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from budgetctl.errors import UsageError
+from budgetctl.study.bought import counted_axes
 from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.state import PlanState, StageState, state_of
 from store import Artifact, Store
@@ -28,7 +29,7 @@ def cell_results(plan: Plan, store: Store, with_verdicts: bool = True) -> list[C
 def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bool) -> CellResult:
     from budgetctl.analysis.cells import CellResult, CellStatus  # noqa: PLC0415  (numpy)
 
-    axes = cell.axes
+    axes = counted_axes(cell, store)
     common: dict[str, Any] = {
         "base": axes["base"],
         "task": axes["task"],

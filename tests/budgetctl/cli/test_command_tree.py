@@ -47,6 +47,7 @@ def test_the_tree_has_the_promised_commands() -> None:
         | {
             ("data", "rows"),
             ("data", "pairs"),
+            ("data", "plan"),
             ("data", "refresh"),
             ("plan",),
             ("run",),

@@ -1,0 +1,134 @@
+"""Cuts rows as the data stages will, reading each source once and writing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from budgetctl.data.amount import Size, Tokens
+from budgetctl.data.errors import ShortageError
+from budgetctl.data.layouts import Kind
+from budgetctl.data.sources import AnySource, HubDataset
+from budgetctl.stages.data import DataIdentity
+from store import Store
+
+if TYPE_CHECKING:
+    from budgetctl.data.lengths import TokenCounter
+    from budgetctl.data.pool import Pool
+    from budgetctl.data.prepare import Order
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a data stage would take.
+
+    Attributes:
+        refused: Why it cannot take its rows, or an empty text.
+        rows: Annotations; None if that is not known here.
+        left_over: Tokens of a token budget that buy nothing more.
+    """
+
+    refused: str = ""
+    rows: int | None = None
+    left_over: int | None = None
+
+
+NOTHING_KNOWN = Found()
+
+
+class RowCounter:
+    """Answers for one plan's data stages."""
+
+    def __init__(self, located: Mapping[str, Path], bases: Store | None) -> None:
+        """Make a counter.
+
+        Args:
+            located: Where local sources lie.
+            bases: The store with the bases whose tokenizers count; None counts no tokens.
+        """
+        self._located = located
+        self._bases = bases
+        self._pools: dict[str, Pool] = {}
+        self._rankings: dict[tuple[str, Order], Sequence[int]] = {}
+
+    def find(self, wanted: DataIdentity, parents: Mapping[str, str]) -> Found:
+        """What a stage would take; a hub dataset that is not on this machine yet is not asked."""
+        from budgetctl.data.prepare import Order, require_apart  # noqa: PLC0415
+
+        side = wanted.apart_from
+        amounts = [wanted.amount, *([side.amount] if side else [])]
+        in_tokens = any(isinstance(amount, Tokens) for amount in amounts)
+        sources = [wanted.source, *([side.source] if side else [])]
+        if not all(map(self._here, sources)) or (in_tokens and self._counting(wanted, parents) is None):
+            return NOTHING_KNOWN
+        order = Order(wanted.seed, wanted.end, wanted.answers)
+        try:
+            pool, rows = self._cut(wanted, parents, wanted.source, wanted.kind, wanted.amount, order)
+            if side is not None:
+                front = replace(order, end="front")
+                other, picked = self._cut(wanted, parents, side.source, "sft", side.amount, front)
+                require_apart(
+                    [pool.prompt_ids[row] for row in rows],
+                    [other.prompt_ids[row] for row in picked],
+                    len(picked),
+                )
+        except ShortageError as error:
+            return Found(refused=str(error))
+        left = None
+        if isinstance(wanted.amount, Tokens):
+            left = wanted.amount.budget - sum(pool.costs[row] for row in rows)
+        return Found(rows=len(rows), left_over=left)
+
+    def _cut(
+        self, wanted: DataIdentity, parents: Mapping[str, str], source: AnySource, kind: Kind,
+        amount: Size | None, order: Order,
+    ) -> tuple[Pool, Sequence[int]]:  # fmt: skip
+        """A pool and the first rows of its ranking, which is made once for all sizes."""
+        from budgetctl.data.prepare import cut  # noqa: PLC0415
+
+        name, pool = self._pool(wanted, parents, source, "pref" if kind == "unpaired" else kind)
+        if (name, order) not in self._rankings:
+            self._rankings[name, order] = cut(pool, kind, None, order, source.title)
+        ranking = self._rankings[name, order]
+        if isinstance(amount, Tokens):
+            return pool, cut(pool, kind, amount, order, source.title)
+        if amount is not None and amount > len(pool):
+            cut(pool, kind, amount, order, source.title)  # says what is missing
+        return pool, ranking[:amount]
+
+    def _pool(
+        self, wanted: DataIdentity, parents: Mapping[str, str], source: AnySource, kind: Kind
+    ) -> tuple[str, Pool]:
+        from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
+
+        counting, held_out = self._counting(wanted, parents), wanted.held_out
+        counted = "" if counting is None else f"{counting} {wanted.system_prompt} {wanted.tokens}"
+        name = f"{kind} {source.model_dump_json()} {held_out} {counted}"
+        if name not in self._pools:
+            known = held_out is not None and self._here(held_out)
+            keep_out = held_out_prompts(held_out, self._located) if held_out and known else frozenset[str]()
+            counter = None if counting is None else self._token_counter(wanted, counting, kind)
+            self._pools[name] = load_pool(source, kind, "train", self._located, keep_out, counter=counter)
+        return name, self._pools[name]
+
+    def _here(self, source: AnySource) -> bool:
+        return not isinstance(source, HubDataset) or source.name in self._located
+
+    def _counting(self, wanted: DataIdentity, parents: Mapping[str, str]) -> str | None:
+        """Key of the base whose tokenizer counts, if it counts and is there."""
+        base = parents.get("base")
+        if wanted.tokens is None or base is None or self._bases is None or not self._bases.has(base):
+            return None
+        return base
+
+    def _token_counter(self, wanted: DataIdentity, base: str, kind: Kind) -> TokenCounter:
+        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
+        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
+        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+        assert self._bases is not None
+        assert wanted.tokens is not None
+        encoder = Encoder(load_tokenizer(self._bases.artifact(base).path()), wanted.tokens.template)
+        return TokenCounter(encoder, kind, wanted.system_prompt, wanted.tokens.most)

@@ -1,0 +1,130 @@
+"""`data plan` says what `run --only data` will then do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from budgetctl.console import SilentReporter
+from budgetctl.stages.catalog import stage_from
+from budgetctl.stages.execute import execute
+from budgetctl.stages.stage import Execution
+from budgetctl.study.build import plan_study
+from budgetctl.study.data_plan import cell_rows, to_table
+from budgetctl.study.recipe import parse_recipe
+from store import Store
+
+SMALL = {"train": 200, "dev": 10, "test": 10}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.open(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def recipe(small_base):
+    def make(**changes):
+        content = {
+            "name": "t", "base": str(small_base), "task": "arith", "budgets": [60], "shares": [1, 0.5, 0],
+            "data": {"options": SMALL}, **changes,
+        }  # fmt: skip
+        return parse_recipe(content)
+
+    return make
+
+
+def counts(rows):
+    return [(row.n_sft, row.n_pft, row.left_over) for row in rows]
+
+
+def prepare(recipe, store, stage="data"):
+    """Run a recipe's stages of one kind, and what they need."""
+    plan = plan_study(recipe, store).only(stage)
+    execution = Execution(sources=plan.sources, device="cpu", threads=1)
+    for payload in plan.stages.values():
+        execute(stage_from(payload), store, execution, SilentReporter())
+
+
+def test_examples_and_money_are_known_at_once(recipe, store):
+    assert counts(cell_rows(recipe(), store)) == [(60, 0, 0), (30, 30, 0), (0, 60, 0)]
+    priced = recipe(cost={"sft": 7, "pft": 4, "currency": "usd"})
+    assert counts(cell_rows(priced, store)) == [(8, 0, 4), (4, 8, 0), (0, 15, 0)]
+
+
+def test_cells_that_cannot_be_had_stand_beside_those_that_can(recipe, store):
+    rows = cell_rows(recipe(budgets=[60, 300]), store)
+    assert [bool(row.refused) for row in rows] == [False, False, False, True, True, True]
+    assert "arith has 200 SFT rows, and 300 are asked for" in rows[3].refused
+    assert "overlap: disjoint cannot be kept" in rows[4].refused
+    table = to_table(rows)
+    assert table.count("cannot be had:") == 3
+    assert table.endswith("6 cells, 3 of them cannot be had")
+
+
+def test_tokens_are_counted_by_the_stage_just_as_the_plan_counted_them(recipe, store):
+    study = recipe(budgets=[9000], cost={"currency": "tokens"})
+    before = cell_rows(study, store)
+    assert counts(before) == [(None, 0, None), (None, None, None), (0, None, None)]
+    assert "3 cells are counted when" in to_table(before)
+    prepare(study, store, "base")
+    planned = counts(cell_rows(study, store))
+    for n_sft, n_pft, left in planned:
+        assert n_sft + n_pft > 3
+        assert 0 <= left < 9000
+    prepare(study, store)
+    assert counts(cell_rows(study, store)) == planned
+    cards = [json.loads(a.path("card.json").read_text()) for a in store.artifacts("data") if "token_budget" in
+             json.loads(a.path("card.json").read_text())]  # fmt: skip
+    assert len(cards) == 4
+    for card in cards:
+        told = card["token_budget"]
+        assert told["tokens_spent"] + told["tokens_left_over"] == told["tokens"]
+
+
+def test_token_budgets_beyond_the_source_are_refused_where_they_can_be_counted(recipe, store):
+    study = recipe(budgets=[10_000_000], cost={"currency": "tokens"}, shares=[1])
+    assert cell_rows(study, store)[0].refused == ""
+    prepare(study, store, "base")
+    assert "tokens in 200 SFT rows, and 10000000 are asked for" in cell_rows(study, store)[0].refused
+
+
+def test_rows_that_are_too_long_are_counted_where_the_base_is_there(recipe, store):
+    limited = {"data": {"options": SMALL, "max_tokens": 170}, "budgets": [150], "shares": [1]}
+    assert cell_rows(recipe(**limited), store)[0].refused == ""
+    prepare(recipe(**limited), store, "base")
+    assert "rows longer than 170 tokens" in cell_rows(recipe(**limited), store)[0].refused
+
+
+@pytest.fixture
+def command(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "{name: t, base: tiny, task: arith, budgets: [10, 9000], shares: [1, 0.5]}"
+    )
+
+    def run(*words):
+        line = [sys.executable, "-m", "budgetctl", "data", "plan", "--grid", str(tmp_path / "r.yaml"), *words]
+        return subprocess.run(
+            [*line, "--store", str(tmp_path / "s")], capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_the_command_prints_a_table_json_or_csv(command):
+    shown, as_json, as_csv = command(), command("--json"), command("--csv")
+    assert (shown.returncode, as_json.returncode, as_csv.returncode) == (0, 0, 0)
+    assert "4 cells, 2 of them cannot be had" in shown.stdout
+    documents = json.loads(as_json.stdout)
+    assert [(one["n_sft"], one["n_pft"], one["left_over"]) for one in documents[:2]] == [
+        (10, 0, 0),
+        (5, 5, 0),
+    ]
+    rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+    assert [row["refused"] for row in rows] == [one["refused"] for one in documents]
+    assert command("--json", "--csv").returncode == 2
