@@ -95,10 +95,10 @@ def test_token_budgets_beyond_the_source_are_refused_where_they_can_be_counted(r
 
 
 def test_rows_that_are_too_long_are_counted_where_the_base_is_there(recipe, store):
-    limited = {"data": {"options": SMALL, "max_tokens": 170}, "budgets": [150], "shares": [1]}
+    limited = {"data": {"options": SMALL, "max_tokens": 128}, "budgets": [150], "shares": [1]}
     assert cell_rows(recipe(**limited), store)[0].refused == ""
     prepare(recipe(**limited), store, "base")
-    assert "rows longer than 170 tokens" in cell_rows(recipe(**limited), store)[0].refused
+    assert "rows longer than 128 tokens" in cell_rows(recipe(**limited), store)[0].refused
 
 
 @pytest.fixture
