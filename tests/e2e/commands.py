@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,3 +20,35 @@ def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without what would steer the command from outside."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BUDGETCTL_", "SLURM_"))}
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
+
+
+def run_and_kill(recipe: Path, store: Path, after_s: float) -> None:
+    """Start the study in a process group of its own and kill the whole group with SIGKILL."""
+    process = subprocess.Popen(
+        [BUDGETCTL, "run", "--grid", recipe, "--jobs", "2"],
+        env=clean_environment(BUDGETCTL_STORE=str(store)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(after_s)
+    children = descendants(process.pid)
+    for pid in (process.pid, *children):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes started by `pid` and by those it started."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def published(store: Path) -> set[str]:
+    return {path.parent.name for path in store.glob("artifacts/??/*/manifest.json")}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import BUDGETCTL, Run, clean_environment
+from tests.e2e.commands import Run, published, run_and_kill
 
 RECIPE = """
 name: small
@@ -34,38 +31,6 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(RECIPE)
     return path
-
-
-def run_and_kill(recipe: Path, store: Path, after_s: float) -> None:
-    """Start the study in a process group of its own and kill the whole group with SIGKILL."""
-    process = subprocess.Popen(
-        [BUDGETCTL, "run", "--grid", recipe, "--jobs", "2"],
-        env=clean_environment(BUDGETCTL_STORE=str(store)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(after_s)
-    children = descendants(process.pid)
-    for pid in (process.pid, *children):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes started by `pid` and by those it started."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
-def published(store: Path) -> set[str]:
-    return {path.parent.name for path in store.glob("artifacts/??/*/manifest.json")}
 
 
 def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], float]:
