@@ -13,22 +13,38 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from budgetctl.forking.triggers import (
+    ExamplesTrigger,
+    PassTrigger,
+    PerplexityTrigger,
+    PlateauTrigger,
+    Trigger,
+    WatchSettings,
+)
 from budgetctl.models.templates import Template
 from budgetctl.stages.base import BaseIdentity, BaseStage
 from budgetctl.stages.catalog import STAGES, stage_from
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.stages.eval import EvalIdentity, EvalStage
+from budgetctl.stages.fork import Anneal, ForkIdentity, ForkStage
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Execution, Stage, payload_of
+from budgetctl.stages.trunk import TrunkIdentity, TrunkStage
 from store import Payload
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 TINY = Template(name="tiny", text="{{ messages }}")
 ARITH = {"source": "arith"}
 DEMONSTRATIONS = {"task": "arith", "kind": "sft", "split": "train", "size": 8, "source": ARITH}
+TRIGGERS: tuple[Trigger, ...] = (
+    PerplexityTrigger(at_most=3.5),
+    PassTrigger(k=4, at_least=0.3),
+    PlateauTrigger(metric="pass@1", min_gain=0.01),
+    ExamplesTrigger(at=128),
+)
 
 EXAMPLES: Mapping[str, list[Stage]] = {
     "base": [
@@ -48,6 +64,23 @@ EXAMPLES: Mapping[str, list[Stage]] = {
     ],
     "pairs": [PairsStage(PairsIdentity(task="arith", scorer_version=1, kind="pref", size=8), A, B)],
     "sft": [SftStage(SftIdentity(template=TINY), A, B)],
+    "trunk": [
+        TrunkStage(
+            TrunkIdentity(
+                template=TINY,
+                task="arith",
+                scorer_version=1,
+                watch=WatchSettings(every=64, triggers=TRIGGERS),
+            ),
+            A,
+            B,
+            C,
+        )
+    ],
+    "fork": [
+        *(ForkStage(ForkIdentity(trigger=trigger), A) for trigger in TRIGGERS),
+        ForkStage(ForkIdentity(trigger=TRIGGERS[0], anneal=Anneal(share=0.1)), A, B, C),
+    ],
     "pft": [PftStage(PftIdentity(template=TINY), A, B), PftStage(PftIdentity(template=TINY), A, B, C)],
     "gen": [GenStage(GenIdentity(template=TINY), A, B), GenStage(GenIdentity(template=TINY), A, B, C)],
     "eval": [EvalStage(EvalIdentity(task="arith", scorer_version=1), A, B)],
@@ -88,7 +121,9 @@ def other(annotation: Any, value: Any) -> Any:
 def changed(document: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     head, *rest = path
     inner = changed(document[head], tuple(rest), value) if rest else value
-    return {**document, head: list(inner) if isinstance(inner, tuple) else inner}
+    if isinstance(inner, tuple):
+        inner = [one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in inner]
+    return {**document, head: inner}
 
 
 def test_every_stage_has_an_example() -> None:
