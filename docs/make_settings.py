@@ -14,7 +14,8 @@ from budgetctl.data.sources.arith import ArithSource
 from budgetctl.data.sources.files import SetAside
 from budgetctl.data.supply import SideOptions, SourceOptions
 from budgetctl.models.tiny import TinyConfig
-from budgetctl.study.recipe import Cost, DataSettings, EvalSettings, Recipe, SlurmSettings
+from budgetctl.study.data_settings import DataSettings, TaskData
+from budgetctl.study.recipe import Cost, EvalSettings, Recipe, SlurmSettings
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
 
 TARGET = Path(__file__).parent / "reference" / "settings.md"
@@ -23,6 +24,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("The recipe", "Top-level keys of a recipe file.", Recipe),
     ("`cost`", "Prices of one row of each kind.", Cost),
     ("`data`", "Where rows come from and how subsets are drawn.", DataSettings),
+    ("`tasks` of `data`", "One task of several.", TaskData),
     ("`data.options` of `arith`", "The generated task.", ArithSource),
     (
         "`data.options` of `gsm8k` and `tuluif`",

@@ -44,7 +44,8 @@ def rows(
         int, typer.Option(min=0, help="With --overlap disjoint: SFT rows to keep apart from.")
     ] = 0,
     system_prompt: Annotated[
-        str | None, typer.Option(help="Instead of the task's own system prompt.", show_default=False)
+        str | None,
+        typer.Option(help="Instead of the task's own system prompt; '' for none.", show_default=False),
     ] = None,
     base: Annotated[
         str | None,

@@ -58,7 +58,7 @@ def preference_data(
         kind: `unpaired` for KTO.
         overlap: `disjoint` takes pairs from the back of the ranking and checks them against the SFT rows.
         n_sft: How many SFT rows the cell has, or their budget in tokens.
-        system_prompt: Instead of the task's own.
+        system_prompt: Instead of the supply's or the task's own; an empty text is none.
         lengths: The same as the cell's SFT rows have.
     """
     fields: dict[str, Any] = {
@@ -86,7 +86,7 @@ def _stage(
     supply: Supply, system_prompt: str | None, lengths: Lengths | None, fields: Mapping[str, Any]
 ) -> DataStage:
     given = {"task": supply.task, "answers": supply.answers, **fields}
-    given["system_prompt"] = task_named(supply.task).system_prompt if system_prompt is None else system_prompt
+    given["system_prompt"] = _system_prompt(supply, system_prompt)
     if fields["split"] == "train":
         given["held_out"] = supply.eval
     if lengths is not None:
@@ -96,6 +96,12 @@ def _stage(
     except ValidationError as error:
         raise UsageError("; ".join(f"data: {_sentence(problem)}" for problem in error.errors())) from error
     return DataStage(identity, None if lengths is None else lengths.base)
+
+
+def _system_prompt(supply: Supply, wanted: str | None) -> str | None:
+    """The one asked for, else the supply's, else the task's; an empty one is none."""
+    chosen = supply.system_prompt if wanted is None else wanted
+    return (task_named(supply.task).system_prompt if chosen is None else chosen) or None
 
 
 def _amount(size: Size) -> dict[str, int | None]:

@@ -35,6 +35,8 @@ class Supply:
     answers: Grouping = "together"
     located: Mapping[str, Path] = field(default_factory=dict)
     """For `Execution.sources`; never part of a key."""
+    system_prompt: str | None = None
+    """Instead of the task's own; an empty text is none."""
 
 
 class SideOptions(Frozen):
@@ -73,6 +75,8 @@ class SourceOptions(Frozen):
     """Dev and test prompts with their references."""
     answers: Grouping = "together"
     """Whether several answers to one prompt are bought together, or one of every prompt first."""
+    revisions: Mapping[str, str] = {}
+    """Dataset of the hub (OWNER/NAME) → commit, tag or branch, for the task's own datasets."""
 
 
 def supply_of(
@@ -110,6 +114,7 @@ def supply_of(
         sources = {"sft": presets.GSM8K_SFT, "pref": presets.GSM8K_PREFERENCES, "eval": presets.GSM8K}
     else:
         sources = {"sft": presets.TULU_SFT, "pref": presets.TULU_PREFERENCES, "eval": presets.IFEVAL}
+    sources = _at_revisions(sources, chosen.revisions)
     for side in SIDES:
         own: SideOptions | None = getattr(chosen, side)
         if own is not None:
@@ -120,6 +125,22 @@ def supply_of(
     if path is not None:
         located |= _hub_folders(sources, path)
     return Supply(task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located)
+
+
+def _at_revisions(sources: Mapping[str, AnySource], wanted: Mapping[str, str]) -> dict[str, AnySource]:
+    """The task's own datasets at the revisions that options declare."""
+    there = {source.repository for source in sources.values() if isinstance(source, HubDataset)}
+    if others := sorted(set(wanted) - there):
+        raise UsageError(
+            f"data.options.revisions names {', '.join(others)}; the task's own datasets here are "
+            f"{', '.join(sorted(there)) or 'none'}"
+        )
+    return {
+        side: source.model_copy(update={"revision": wanted.get(source.repository, source.revision)})
+        if isinstance(source, HubDataset)
+        else source
+        for side, source in sources.items()
+    }
 
 
 def _at_epoch(source: AnySource, revisions: FrozenRevisions) -> AnySource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from budgetctl.data.hub_fetch import FrozenRevisions
-from budgetctl.data.requests import Lengths, preference_data, sft_data, supply_of
+from budgetctl.data.requests import Lengths, preference_data, sft_data
 from budgetctl.stages.stage import Stage, payload_of
 from budgetctl.study.bases import base_request
 from budgetctl.study.branches import grown_in
@@ -25,10 +25,7 @@ class _StudyPlanner:
         self._recipe = recipe
         self._stages: dict[str, Payload] = {}
         self._bases = {name: base_request(name, store, recipe.base_settings) for name in recipe.bases}
-        revisions = FrozenRevisions(store.root)
-        self._supplies = {
-            task: supply_of(task, recipe.data.path, recipe.data.options, revisions) for task in recipe.tasks
-        }
+        self._supplies = recipe.data.supplies(recipe.tasks, FrozenRevisions(store.root))
         places = [base.located for base in self._bases.values()]
         places += [supply.located for supply in self._supplies.values()]
         self._sources = {digest: str(path) for place in places for digest, path in place.items()}

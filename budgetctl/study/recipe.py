@@ -17,6 +17,7 @@ from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.slurm.settings import SlurmSettings
 from budgetctl.study.budget import Prices, exact
+from budgetctl.study.data_settings import DataSettings
 from budgetctl.study.fork_settings import ForkSettings
 from budgetctl.study.purchase import TOKENS
 
@@ -47,21 +48,6 @@ class Cost(Frozen):
         if self.currency == TOKENS and (self.sft, self.pft) != (1.0, 1.0):
             raise ValueError("budgets in tokens take no prices; leave sft and pft out, or name money")
         return self
-
-
-class DataSettings(Frozen):
-    """Where a task's rows come from and how subsets are drawn."""
-
-    path: Path | None = None
-    """Folder or file with the task's rows on this machine; relative to the recipe. Its bytes enter the key."""
-    revision: str | None = None
-    """Declared revision of a hub dataset: a commit, or a branch that each store freezes at its first fetch."""
-    overlap: Literal["shared", "disjoint"] = "disjoint"
-    """Whether a prompt may appear on both the SFT and the PFT side of one cell."""
-    max_tokens: int | None = Field(default=None, gt=0)
-    """Training rows of more tokens (prompt and answer, in the base's template) are left out before the cut."""
-    options: Mapping[str, Any] = {}
-    """Settings of the task's generator or source (for `arith`: the annotators' habits)."""
 
 
 class EvalSettings(Frozen):
@@ -138,6 +124,10 @@ class Recipe(Frozen):
             raise ValueError("shares is empty; give SFT shares such as [1, 0.5, 0], or a forks section")
         if self.forks is not None and self.cost.currency == TOKENS:
             raise ValueError("what a fork leaves of a budget is counted in rows or money, not in tokens")
+        if others := sorted(set(self.data.tasks) - set(self.tasks)):
+            raise ValueError(
+                f"data.tasks names {', '.join(others)}, but the study's tasks are {', '.join(self.tasks)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -206,10 +196,7 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     if not isinstance(content, dict):
         raise UsageError(f"the recipe {path} must be a mapping of settings, not a {type(content).__name__}")
     recipe = parse_recipe(_merged(content, changes or {}), str(path))
-    if recipe.data.path is not None and not recipe.data.path.is_absolute():
-        located = recipe.data.model_copy(update={"path": (path.parent / recipe.data.path).resolve()})
-        recipe = recipe.model_copy(update={"data": located})
-    return recipe
+    return recipe.model_copy(update={"data": recipe.data.below(path.parent)})
 
 
 def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
