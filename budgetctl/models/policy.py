@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from budgetctl.models.registry import Precision
     from budgetctl.training.config import LoraSettings
 
+Fit = Callable[[Any], None]
+"""Changes PEFT's model in place, such as another backend's kernels."""
 WEIGHT_FILES = (".safetensors", ".safetensors.index.json")
 
 
@@ -142,10 +145,13 @@ def load_full(
     return loaded, FullPolicy(loaded.model, parent or base, precision)
 
 
-def new_adapter(base: LoadedBase, parent: Path | None, lora: LoraSettings, seed: int) -> LoraPolicy:
+def new_adapter(
+    base: LoadedBase, parent: Path | None, lora: LoraSettings, seed: int, fit: Fit | None = None
+) -> LoraPolicy:
     """Put a fresh trainable adapter over the base and, if given, over its frozen parent adapter.
 
-    The fresh adapter's product is exactly zero (B = 0), so the policy starts as base + parent.
+    The fresh adapter's product is exactly zero (B = 0), so the policy starts as base + parent. `fit` is given PEFT's
+    model before it is said which weights train.
 
     Raises:
         UsageError: The parent belongs to another base, or a target module does not exist.
@@ -169,17 +175,17 @@ def new_adapter(base: LoadedBase, parent: Path | None, lora: LoraSettings, seed:
     else:
         torch.manual_seed(seed)
         model = get_peft_model(base.model, settings, adapter_name=TRAINED)
-    return _trainable(base, model, adapter_config(lora), below)
+    return _trainable(base, model, adapter_config(lora), below, fit)
 
 
-def continued_adapter(base: LoadedBase, parent: Path) -> LoraPolicy:
+def continued_adapter(base: LoadedBase, parent: Path, fit: Fit | None = None) -> LoraPolicy:
     """Load the parent's own adapter to be trained on.
 
     Raises:
         UsageError: The parent belongs to another base.
     """
     adapter, model = _load_adapter(base, parent, TRAINED)
-    return _trainable(base, model, dict(adapter.config), None)
+    return _trainable(base, model, dict(adapter.config), None, fit)
 
 
 def _load_adapter(base: LoadedBase, folder: Path, name: str) -> tuple[Adapter, Any]:
@@ -195,7 +201,11 @@ def _load_adapter(base: LoadedBase, folder: Path, name: str) -> tuple[Adapter, A
     return adapter, PeftModel.from_pretrained(base.model, str(folder), adapter_name=name, is_trainable=False)
 
 
-def _trainable(base: LoadedBase, model: Any, config: dict[str, Any], below: Adapter | None) -> LoraPolicy:
+def _trainable(
+    base: LoadedBase, model: Any, config: dict[str, Any], below: Adapter | None, fit: Fit | None
+) -> LoraPolicy:
+    if fit is not None:
+        fit(model)
     weights = weights_of(model, TRAINED)
     trained = {id(tensor) for tensor in weights.values()}
     for parameter in model.parameters():

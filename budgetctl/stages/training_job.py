@@ -80,6 +80,7 @@ def reference_payload(context: StageContext, template: Template, settings: PftSe
         "template": template.model_dump(mode="json"),
         "precision": settings.precision,
         "weights": settings.weights,
+        "backend": settings.backend,
     }
     return Payload(stage="reference", revision=REFERENCE_REVISION, identity=identity, parents=roles)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from budgetctl.training.observer import observer_of
 from budgetctl.training.order import RowOrder, Stretch
 from budgetctl.training.rows import Limits
 from budgetctl.training.trl_trainers import last_checkpoint
+from budgetctl.training.unsloth_backend import install_kernels, load_unsloth
 from budgetctl.training.versions import check_versions
 from budgetctl.training.watch import Watch
 
@@ -62,12 +64,12 @@ def attempt(
         BudgetctlError: A guard fired.
     """
     started = time.monotonic()
-    check_versions()
+    check_versions(settings.backend)
     if job.threads:
         torch.set_num_threads(job.threads)
     per_process = _rows_per_process(job, settings)
     device = choose_device(job.device)
-    base, policy = _load(job, settings, device)
+    base, policy = _load(job, settings, device, recompute)
     encoder = Encoder(base.tokenizer, job.template)
     limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
     method = method_of(job, settings, encoder, limits)
@@ -136,15 +138,20 @@ def _rows_per_process(job: TrainingJob, settings: TrainingSettings) -> int:
 
 
 def _load(
-    job: TrainingJob, settings: SftSettings | PftSettings, device: torch.device
+    job: TrainingJob, settings: SftSettings | PftSettings, device: torch.device, recompute: bool
 ) -> tuple[LoadedBase, Policy]:
     if settings.weights == "full":
         return load_full(job.base, job.parent, device, settings.precision)
-    base = load_base(job.base, device, settings.precision, four_bit=settings.weights == "qlora")
+    fit = None
+    if settings.backend == "unsloth":
+        base = load_unsloth(job.base, settings, job.seed)
+        fit = partial(install_kernels, recompute=recompute)
+    else:
+        base = load_base(job.base, device, settings.precision, four_bit=settings.weights == "qlora")
     goes_on = isinstance(settings, PftSettings) and settings.adapter == "continue"
     if job.parent is not None and (goes_on or job.annealing is not None):
-        return base, continued_adapter(base, job.parent)
-    return base, new_adapter(base, job.parent, settings.lora, job.seed)
+        return base, continued_adapter(base, job.parent, fit)
+    return base, new_adapter(base, job.parent, settings.lora, job.seed, fit)
 
 
 def _trainer(

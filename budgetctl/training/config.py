@@ -7,7 +7,7 @@ Reasons stand beside each value; docs/decisions/0405 sets them side by side.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -67,8 +67,9 @@ class OptimizerSettings(Frozen):
 class TrainingSettings(Frozen):
     """What supervised and preference finetuning have in common."""
 
-    backend: Literal["trl"] = "trl"
-    """Whose trainers run; in the key, because another backend's kernels round otherwise."""
+    backend: Literal["trl", "unsloth"] = "trl"
+    """Whose kernels compute; in the key, because they round otherwise. `unsloth` is faster, needs a GPU, its package
+    and bfloat16, and trains adapters on the projections in one process."""
     weights: Literal["lora", "qlora", "full"] = "lora"
     """`qlora` holds the base in 4 bits while it trains an adapter (a GPU and the `gpu` extra); answers are still
     generated over the 16- or 32-bit base. `full` trains and publishes every weight."""
@@ -83,6 +84,23 @@ class TrainingSettings(Frozen):
     """What happens to a longer row: cutting an answer teaches a model not to stop, so it is not the default."""
     precision: Precision = "float32"
     """Of the base's weights and the arithmetic; trained adapters are float32 (bfloat16 under `qlora`)."""
+
+    @model_validator(mode="after")
+    def _unsloth_can(self) -> Self:
+        if self.backend == "unsloth":
+            if self.weights == "full":
+                raise ValueError(
+                    "backend: unsloth trains adapters; use weights: lora or qlora, or backend: trl"
+                )
+            if self.precision != "bfloat16":
+                raise ValueError(
+                    "backend: unsloth computes in bfloat16; set precision: bfloat16, or use backend: trl"
+                )
+            if beyond := set((*self.lora.targets, *self.lora.extra_targets)) - set(SEVEN_PROJECTIONS):
+                raise ValueError(
+                    f"backend: unsloth adapts the seven projections, not {', '.join(sorted(beyond))}; use backend: trl"
+                )
+        return self
 
 
 class SftSettings(TrainingSettings):

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,8 +36,17 @@ MARK = "@training "
 """Begins a line of a child's output that is for its parent."""
 
 
+@dataclass(frozen=True)
+class Starter:
+    """How a process is started: its interpreter, its module, and what is set for it."""
+
+    python: str = sys.executable
+    module: str = "budgetctl.training.processes"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 def attempt_in_processes(
-    job: TrainingJob, settings: SftSettings | PftSettings, recompute: bool
+    job: TrainingJob, settings: SftSettings | PftSettings, recompute: bool, starter: Starter | None = None
 ) -> dict[str, Metric]:
     """Run `attempt` in `job.processes` processes and return the first one's metrics.
 
@@ -60,7 +69,7 @@ def attempt_in_processes(
     }
     (folder / "job.json").write_text(json.dumps(document), encoding="utf-8")
     port = _free_port()
-    children = [_start(folder, rank, job, port) for rank in range(job.processes)]
+    children = [_start(folder, rank, job, port, starter or Starter()) for rank in range(job.processes)]
     try:
         relay = threading.Thread(
             target=_relay, args=(children[0].stdout, f"{kind} ×{job.processes}", job), daemon=True
@@ -73,15 +82,16 @@ def attempt_in_processes(
     return _result(folder, job.processes, failed)
 
 
-def _start(folder: Path, rank: int, job: TrainingJob, port: int) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job.processes),
-        "LOCAL_WORLD_SIZE": str(job.processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
+def _start(folder: Path, rank: int, job: TrainingJob, port: int, starter: Starter) -> subprocess.Popen[str]:
+    environment = {**os.environ, **starter.environment}
+    if job.processes > 1:
+        environment |= {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job.processes),
+            "LOCAL_WORLD_SIZE": str(job.processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
     with (folder / f"log-{rank}.txt").open("w", encoding="utf-8") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "budgetctl.training.processes", str(folder), str(rank)],
+            [starter.python, "-m", starter.module, str(folder), str(rank)],
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if rank == 0 else log, stderr=log,
             text=True, start_new_session=True,
         )  # fmt: skip
@@ -195,7 +205,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _child(folder: Path, rank: int) -> None:
+def run_child(folder: Path, rank: int) -> None:
     """Run one process's share; what it finds goes into `result-<rank>.json`."""
     document = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     reporter = _Announcer() if rank == 0 else LineReporter()
@@ -222,4 +232,4 @@ def _child(folder: Path, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    _child(Path(sys.argv[1]), int(sys.argv[2]))
+    run_child(Path(sys.argv[1]), int(sys.argv[2]))

@@ -7,11 +7,12 @@ from dataclasses import replace
 import torch
 
 from budgetctl.errors import BudgetctlError
+from budgetctl.training import unsloth_backend
 from budgetctl.training.attempt import OutOfMemory, attempt
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Metric, TrainingJob
 from budgetctl.training.microbatch import smaller
-from budgetctl.training.processes import attempt_in_processes
+from budgetctl.training.processes import Starter, attempt_in_processes
 
 
 def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Metric]:
@@ -30,10 +31,18 @@ def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Me
         BudgetctlError: A guard fired, such as a first DPO loss that is not ln 2, or not even one row fits.
     """
     recompute = False
+    starter = None
+    if settings.backend == "unsloth":
+        unsloth_backend.check_possible(job)
+        starter = Starter(
+            unsloth_backend.child_python(),
+            unsloth_backend.CHILD_MODULE,
+            unsloth_backend.child_environment(job),
+        )
     while True:
         try:
-            if job.processes > 1:
-                return attempt_in_processes(job, settings, recompute)
+            if starter is not None or job.processes > 1:
+                return attempt_in_processes(job, settings, recompute, starter)
             return attempt(job, settings, recompute)
         except OutOfMemory as found:
             rows = smaller(settings.batch_size // job.processes, found.rows, found.least)

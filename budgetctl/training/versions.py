@@ -13,18 +13,21 @@ TESTED = {
     "peft": ((0, 20), (0, 22)),
 }
 """Package → first tested version, first untested one. pyproject.toml asks for the same."""
+UNSLOTH = {**TESTED, "trl": ((1, 15), (1, 16)), "unsloth": ((2026, 10), (2026, 11))}
+"""The same in unsloth's own process; unsloth admits no newer TRL."""
 
 
-def check_versions(installed: dict[str, str] | None = None) -> None:
+def check_versions(backend: str = "trl", installed: dict[str, str] | None = None) -> None:
     """Refuse versions nobody tried, before a training rather than in the middle of one.
 
     Args:
+        backend: `trl` or `unsloth`.
         installed: Package → version; None asks the environment.
 
     Raises:
         BudgetctlError: A package is older or newer than the tested range.
     """
-    for package, (first, beyond) in TESTED.items():
+    for package, (first, beyond) in (UNSLOTH if backend == "unsloth" else TESTED).items():
         found = installed[package] if installed else version(package)
         numbers = tuple(int(part) for part in found.split("+")[0].split(".")[:2])
         if not first <= numbers < beyond:

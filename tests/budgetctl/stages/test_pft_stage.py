@@ -22,7 +22,13 @@ def identity(**settings: Any) -> PftIdentity:
 
 
 @pytest.mark.parametrize(
-    ("method", "file"), [("dpo", "pref.parquet"), ("kto", "unpaired.parquet"), ("kto", "pref.parquet")]
+    ("method", "file"),
+    [
+        ("dpo", "pref.parquet"),
+        ("kto", "unpaired.parquet"),
+        ("kto", "pref.parquet"),
+        ("simpo", "pref.parquet"),
+    ],
 )
 def test_it_stacks_over_a_checkpoint_or_the_base(
     method: str, file: str, run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]

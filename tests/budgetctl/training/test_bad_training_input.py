@@ -37,6 +37,13 @@ from budgetctl.training.versions import check_versions
         ({"method": "simpo", "beta": 0}, "greater than 0"),
         ({"lora": {"r": 8}}, "r"),
         ({"epochs": 0}, "greater than 0"),
+        ({"backend": "axolotl"}, "backend"),
+        ({"backend": "unsloth"}, "computes in bfloat16"),
+        ({"backend": "unsloth", "precision": "bfloat16", "weights": "full"}, "trains adapters"),
+        (
+            {"backend": "unsloth", "precision": "bfloat16", "lora": {"extra_targets": ["lm_head"]}},
+            "not lm_head",
+        ),
     ],
 )
 def test_settings(settings: dict[str, Any], sentence: str) -> None:
@@ -92,6 +99,26 @@ def test_a_gpu_that_is_not_there(make_job: Any) -> None:
         train(make_job(device="cuda"), SftSettings())
 
 
+def test_unsloth_without_a_gpu(make_job: Any) -> None:
+    with pytest.raises(UsageError, match="backend: unsloth needs a GPU; use backend: trl here"):
+        train(make_job(), SftSettings(backend="unsloth", precision="bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [({}, r"needs its package: pip install 'budgetctl\[gpu\]'.*BUDGETCTL_UNSLOTH_PYTHON"),
+     ({"processes": 2}, "trains in one process")],
+)  # fmt: skip
+def test_what_unsloth_cannot_do(
+    job: dict[str, Any], sentence: str, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    if job:
+        monkeypatch.setenv("BUDGETCTL_UNSLOTH_PYTHON", "/some/python")
+    with pytest.raises(UsageError, match=sentence):
+        train(make_job(device="auto", **job), SftSettings(backend="unsloth", precision="bfloat16"))
+
+
 def test_kto_of_single_rows(make_job: Any) -> None:
     with pytest.raises(UsageError, match="batch_size of at least 2"):
         train(make_job("unpaired.parquet"), PftSettings(method="kto", batch_size=1))
@@ -105,6 +132,10 @@ def test_a_batch_that_cannot_be_cut_in_processes(method: str, make_job: Any) -> 
 
 def test_untried_versions() -> None:
     tried = {"torch": "2.13.0+cpu", "transformers": "5.19.0", "trl": "1.16.0", "peft": "0.21.2"}
-    check_versions(tried)
+    check_versions(installed=tried)
     with pytest.raises(BudgetctlError, match=r"trl 2.0.1 is installed; .*pip install 'trl>=1.15,<1.17'"):
-        check_versions({**tried, "trl": "2.0.1"})
+        check_versions(installed={**tried, "trl": "2.0.1"})
+    with_unsloth = {**tried, "trl": "1.15.0", "unsloth": "2026.10.7"}
+    check_versions("unsloth", with_unsloth)
+    with pytest.raises(BudgetctlError, match=r"trl 1.16.0 is installed"):
+        check_versions("unsloth", {**with_unsloth, "trl": "1.16.0"})

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
 from budgetctl.models.adapters import Adapter
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
+from budgetctl.training.processes import Starter, attempt_in_processes
 from budgetctl.training.run import train
 from budgetctl.training.trl_trainers import SupervisedTrainer
 
@@ -178,6 +179,22 @@ def test_two_processes_are_one(data: str, make_job: Any) -> None:
     assert metrics["processes"] == 2
     assert largest_difference(one.out, two.out) < 2e-4
     assert curve_values(two.out, "loss") == pytest.approx(curve_values(one.out, "loss"), abs=2e-4)
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_trains_alike(make_job: Any) -> None:
+    """How another backend runs, here with the same one: one child, its interpreter and variables given."""
+    here, apart = make_job(), make_job()
+    train(here, SFT)
+    metrics = attempt_in_processes(apart, SFT, False, Starter(environment={"OMP_NUM_THREADS": "1"}))
+    assert metrics["processes"] == 1
+    assert largest_difference(here.out, apart.out) < 1e-6
+
+
+@pytest.mark.slow
+def test_an_interpreter_that_fails_says_its_last_words(make_job: Any) -> None:
+    with pytest.raises(BudgetctlError, match=r"Training process 0 of 1 ended with 1(?s:.*)No module named"):
+        attempt_in_processes(make_job(), SFT, False, Starter(module="budgetctl.training.nothing"))
 
 
 @pytest.mark.slow
