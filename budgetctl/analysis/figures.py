@@ -38,17 +38,20 @@ _SETTINGS = {
 }
 
 
-def new_figure(panels: int, *, legend: bool = False, flexible: bool = False) -> tuple[Any, list[Any]]:
+def new_figure(
+    panels: int, *, legend: bool = False, flexible: bool = False, columns: int | None = None
+) -> tuple[Any, list[Any]]:
     """A figure without any window system behind it, and its axes, one a panel.
 
     Args:
         panels: how many axes, 1 to `MAX_PANELS`.
         legend: keep room for a legend at the right.
         flexible: let Matplotlib find the room for labels, for colour bars; several times slower.
+        columns: panels in one row; None chooses by their number.
     """
     if not 1 <= panels <= MAX_PANELS:
         raise ValueError(f"a figure holds 1 to {MAX_PANELS} panels, not {panels}")
-    columns = min(panels, 2 if panels <= 4 else 3)
+    columns = columns or min(panels, 2 if panels <= 4 else 3)
     rows = math.ceil(panels / columns)
     cell_width, cell_height = _AXES_INCHES[0] + _LEFT + _RIGHT, _AXES_INCHES[1] + _TOP + _BOTTOM
     width = cell_width * columns + (_LEGEND_INCHES if legend else 0.0)

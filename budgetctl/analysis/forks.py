@@ -73,6 +73,11 @@ class ForkRow:
         """The trunk it belongs to."""
         return self.base, self.task, self.budget, self.seed
 
+    @property
+    def counts_examples(self) -> bool:
+        """Whether its trigger is a mere count of examples."""
+        return self.trigger.startswith("examples=")
+
 
 @dataclass(frozen=True, slots=True)
 class TrunkCurve:

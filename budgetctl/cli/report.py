@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from budgetctl.cli import report_parts
+from budgetctl.cli import report_forks, report_parts
 from budgetctl.cli.common import SetOption, StoreOption, open_store, recipe_from
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def report(
     print_tables(plan_to_report(opened, grid, plan_id, settings), opened, view)
 
 
+app.command("forks")(report_forks.forks)
 app.command("lineage")(report_parts.lineage)
 app.command("compare")(report_parts.compare)
 app.command("curves")(report_parts.curves)

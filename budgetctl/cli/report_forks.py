@@ -1,0 +1,78 @@
+"""`budgetctl report forks`: where a training run was forked, and what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from budgetctl.cli.common import SetOption, StoreOption, ThresholdsOption, open_store, recipe_from
+
+if TYPE_CHECKING:
+    from budgetctl.study.plan import Plan
+    from store import Store
+
+
+def forks(
+    grid: Annotated[Path | None, typer.Option("--grid", help="The recipe.", show_default=False)] = None,
+    plan_id: Annotated[
+        str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Also draw metrics and scores: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
+    ] = None,
+    format_: Annotated[
+        Literal["table", "md", "csv", "json", "latex"], typer.Option("--format", help="How to print.")
+    ] = "table",
+    settings: SetOption = None,
+    thresholds: ThresholdsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Print each fork of a study: the metric it fired on, what it left of the budget, its final score, its baselines.
+
+    Example: budgetctl report forks --grid recipes/sweetspot.yaml --plot forks.png
+    """
+    from budgetctl.analysis.fork_render import render_forks  # noqa: PLC0415
+    from budgetctl.analysis.fork_table import fork_tables  # noqa: PLC0415
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+    from budgetctl.study.fork_results import fork_results  # noqa: PLC0415
+
+    if (grid is None) == (plan_id is None):
+        raise UsageError("say what to report: --grid RECIPE or --plan ID")
+    opened = open_store(store, create=grid is not None)
+    plan = _plan(opened, grid, plan_id, settings, thresholds)
+    tables = fork_tables(fork_results(plan, opened))
+    if not tables:
+        raise UsageError(f"{plan.name} has no forks; give its recipe a `forks` section with triggers")
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(render_forks(tables, format_, width=width, color=sys.stdout.isatty()), end="")
+    if plot is not None:
+        from budgetctl.analysis.fork_plots import plot_forks  # noqa: PLC0415
+
+        print(f"plot: {plot_forks(tables, plot)}", file=sys.stderr)
+    if html is not None:
+        from budgetctl.analysis.fork_page import write_fork_page  # noqa: PLC0415
+
+        commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report forks")]
+        print(f"page: {write_fork_page(html, tables, title=plan.name, commands=commands)}", file=sys.stderr)
+
+
+def _plan(
+    store: Store, grid: Path | None, plan_id: str | None, settings: list[str] | None, thresholds: str | None
+) -> Plan:
+    """The plan of a recipe or of an id."""
+    if grid is not None:
+        from budgetctl.study.build import plan_study  # noqa: PLC0415
+
+        return plan_study(recipe_from(grid, settings, thresholds), store)
+    from budgetctl.study.plan import Plan  # noqa: PLC0415
+
+    assert plan_id is not None
+    return Plan.from_document(store.load_plan(plan_id))
