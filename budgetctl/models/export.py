@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from budgetctl.errors import UsageError
 from budgetctl.models.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter
+from budgetctl.models.checkpoints import CHECKPOINT_STAGES, training_of
 from budgetctl.models.folders import files_of
 from budgetctl.models.policy import is_adapter
 from budgetctl.models.registry import Precision
@@ -19,7 +20,6 @@ from store import Artifact, Store
 Form = Literal["adapter", "merged"]
 VOCABULARY_MODULES = {"embed_tokens", "lm_head"}
 """Often one tensor."""
-TRAINING_STAGES = ("sft", "pft", "fork")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Lineage:
     """A checkpoint and everything it came from, nearest first."""
 
     checkpoint: Artifact
+    training: Artifact
+    """Whose identity says how the checkpoint was trained: itself, or the trunk of a fork."""
     base: Artifact
     ancestors: tuple[Artifact, ...]
 
@@ -69,18 +71,18 @@ def lineage_of(store: Store, key: str) -> Lineage:
     """Open a checkpoint with its base and ancestors.
 
     Raises:
-        UsageError: The key belongs to something that is no model.
+        UsageError: The key belongs to something that is no model, or to a fork that never fired.
     """
     checkpoint = store.artifact(key)
     if checkpoint.stage == "base":
-        return Lineage(checkpoint, checkpoint, ())
-    if checkpoint.stage not in TRAINING_STAGES:
+        return Lineage(checkpoint, checkpoint, checkpoint, ())
+    if checkpoint.stage not in CHECKPOINT_STAGES:
         raise UsageError(
             f"{key[:12]} is a {checkpoint.stage} artifact; only a base or a checkpoint can be exported."
         )
-    return Lineage(
-        checkpoint, store.artifact(checkpoint.parents["base"]), tuple(_ancestors(store, checkpoint))
-    )
+    training = training_of(checkpoint, store)
+    base = store.artifact(training.parents["base"])
+    return Lineage(checkpoint, training, base, tuple(_ancestors(store, checkpoint)))
 
 
 def _ancestors(store: Store, artifact: Artifact) -> Iterator[Artifact]:
@@ -138,7 +140,7 @@ def _write_tokenizer(lineage: Lineage, to: Path) -> None:
     for name, path in files_of(lineage.base.path()):
         if name.startswith("tokenizer") or name in ("special_tokens_map.json", "vocab.json", "merges.txt"):
             shutil.copyfile(path, to / name)
-    template = lineage.checkpoint.identity.get("template")
+    template = lineage.training.identity.get("template")
     if isinstance(template, Mapping):
         (to / "chat_template.jinja").write_text(str(template["text"]), encoding="utf-8")
 

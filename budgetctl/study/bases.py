@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from budgetctl.console import make_reporter
 from budgetctl.errors import UsageError
+from budgetctl.models.checkpoints import CHECKPOINT_STAGES, training_of
 from budgetctl.models.folders import IGNORED_ENTRIES, check_model_folder, template_name_for
 from budgetctl.models.registry import KNOWN_MODELS, Precision, known_by_repository
 from budgetctl.models.templates import Template
@@ -91,10 +92,8 @@ def _tiny(settings: Mapping[str, Any]) -> BaseStage:
 def _from_hub(model: str, offline: bool) -> BaseRequest:
     named, at, revision = model.partition("@")
     known = KNOWN_MODELS.get(named) or known_by_repository(named)
-    if (
-        known is None
-        and (named.count("/") != 1 or named.startswith((".", "/", "~")))
-        or (at and not revision)
+    if (known is None and (named.count("/") != 1 or named.startswith((".", "/", "~")))) or (
+        at and not revision
     ):
         raise UsageError(
             f"there is no base model {model!r}: no such folder, and the known names are {', '.join(KNOWN_MODELS)}; "
@@ -130,11 +129,12 @@ def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBas
     """The base and the checkpoint (None for a bare base) that `model` names.
 
     Raises:
-        UsageError: It names an artifact that is neither a base nor a checkpoint.
+        UsageError: It names an artifact that is neither a base nor a checkpoint, or a fork that never fired.
     """
     published = _published(model, store)
-    if published is not None and published.stage in ("sft", "pft", "fork"):
-        return _described(store.artifact(published.parents["base"])), published.key
+    if published is not None and published.stage in CHECKPOINT_STAGES:
+        base = training_of(published, store).parents["base"]
+        return _described(store.artifact(base)), published.key
     return find_base(model, store, execution), None
 
 
@@ -149,7 +149,7 @@ def _published(model: str, store: Store) -> Artifact | None:
         if len(model) == 64:
             raise
         return None
-    if artifact.stage not in ("base", "sft", "pft", "fork"):
+    if artifact.stage not in ("base", *CHECKPOINT_STAGES):
         raise UsageError(f"{model} is a {artifact.stage} artifact; a base or a checkpoint is needed here")
     return artifact
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from budgetctl.data.requests import Supply, eval_data
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import UsageError
+from budgetctl.models.checkpoints import training_of
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.gen import GenIdentity, GenStage
@@ -109,7 +110,8 @@ def task_of(checkpoint: str | None, store: Store) -> str:
     """
     if checkpoint is None:
         raise UsageError("a base model has no task of its own; say --task arith (or another)")
-    return str(store.artifact(store.artifact(checkpoint).parents["data"]).identity["task"])
+    training = training_of(store.artifact(checkpoint), store)
+    return str(store.artifact(training.parents["data"]).identity["task"])
 
 
 def evaluation_stages(
