@@ -288,12 +288,10 @@ class Store:
     # Views
 
     def index(self) -> Index:
-        """The DuckDB view of the records, brought up to date."""
+        """The DuckDB view of the records; its first question brings it up to date."""
         from store.index import Index  # noqa: PLC0415  (DuckDB takes longer to load than a cache hit may last)
 
-        index = Index(self.layout)
-        index.refresh()
-        return index
+        return Index(self.layout)
 
     def hash_path(self, path: Path | str, ignore: Collection[str] = ()) -> str:
         """Content hash of a file or folder outside the store; unchanged files are not read twice.

@@ -106,12 +106,13 @@ class Explainer:
 
 
 def _payloads_by_stage(store: Store) -> dict[str, list[Payload]]:
-    index = store.index()
+    with store.index().reading() as ask:
+        links = ask("SELECT key, role, parent FROM parents").rows
+        rows = ask("SELECT key, stage, revision, schema, identity FROM artifacts").rows
     parents: dict[str, dict[str, str]] = {}
-    for key, role, parent in index.query("SELECT key, role, parent FROM parents").rows:
+    for key, role, parent in links:
         parents.setdefault(key, {})[role] = parent
     found: dict[str, list[Payload]] = {}
-    rows = index.query("SELECT key, stage, revision, schema, identity FROM artifacts").rows
     for key, stage, revision, schema, identity in rows:
         payload = Payload(stage, revision, json.loads(identity), parents.get(key, {}), schema)
         found.setdefault(stage, []).append(payload)

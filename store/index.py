@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
@@ -21,7 +22,7 @@ from store.files import disk_errors
 from store.layout import Layout
 from store.lease import Lease, LeasePace, LeaseWatch
 from store.schema import CURVES, INDEX_VERSION, create_statements
-from store.update import bring_up_to_date
+from store.update import bring_up_to_date, is_current
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
 _LOG = logging.getLogger("store")
@@ -42,16 +43,24 @@ class Result:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+class Ask(Protocol):
+    """What `Index.reading` gives."""
+
+    def __call__(self, sql: str, params: Sequence[Any] = ()) -> Result:
+        """As `Index.query`."""
+
+
 class Index:
-    """The view of one store. `Store.index` gives it brought up to date."""
+    """The view of one store. The first question brings it up to date, later ones find it as it was then."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._path = layout.root / "index.duckdb"
         self._private: duckdb.DuckDBPyConnection | None = None
+        self._fresh = False
 
     def refresh(self) -> int:
-        """Read what was published, attempted and planned since the last time; returns how many records.
+        """Read now what was published, attempted and planned since the last time; returns how many records.
 
         A store that cannot be written gets a private copy of its index in memory, brought up to date there.
 
@@ -60,23 +69,12 @@ class Index:
         """
         if not self._layout.writable():
             self._private = self._private or _copy_to_memory(self._path)
-            return bring_up_to_date(self._private, self._layout)
-        with disk_errors(self._layout.root), self._locked():
-            try:
-                return self._update()
-            except duckdb.Error as error:
-                text = str(error)
-                if "No space left" in text:
-                    raise NoSpace(
-                        f"no space left to bring the index of {self._layout.root} up to date"
-                    ) from error
-                if "lock" in text.lower() and isinstance(error, duckdb.IOException):
-                    raise IndexBusy(
-                        f"another program has {self._path} open: close it and try again"
-                    ) from error
-                _LOG.warning("rebuilding the index, because the old one cannot be used: %s", error)
-                self._delete()
-                return self._update()
+            count = bring_up_to_date(self._private, self._layout)
+        else:
+            with disk_errors(self._layout.root), self._locked():
+                count = self._update_or_rebuild()
+        self._fresh = True
+        return count
 
     def rebuild(self) -> int:
         """Delete the index and read every record again; returns how many."""
@@ -89,13 +87,38 @@ class Index:
 
         Raises:
             UsageError: DuckDB does not understand the query, or it tries to change the index.
+            IndexBusy: Another process held the index for too long.
         """
-        if self._private is not None:
-            return self._answer(self._private, sql, params)
-        with self._locked(), _connect(self._path, read_only=True) as connection:
-            return self._answer(connection, sql, params)
+        with self.reading() as ask:
+            return ask(sql, params)
 
-    def _answer(self, connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any]) -> Result:
+    @contextmanager
+    def reading(self) -> Iterator[Ask]:
+        """Ask several questions over one connection: `with index.reading() as ask: ask("FROM cells")`."""
+        if not self._layout.writable():
+            if not self._fresh:
+                self.refresh()
+            yield partial(self._answer, self._private)
+            return
+        with self._locked(), self._current() as connection:
+            yield partial(self._answer, connection)
+
+    def _current(self) -> duckdb.DuckDBPyConnection:
+        """A reading connection; writing ones are opened only if there is something to write."""
+        connection: duckdb.DuckDBPyConnection | None = None
+        with suppress(duckdb.Error):
+            connection = _connect(self._path, read_only=True)
+            if self._fresh or is_current(connection, self._layout):
+                self._fresh = True
+                return connection
+        if connection is not None:
+            connection.close()
+        with disk_errors(self._layout.root):
+            self._update_or_rebuild()
+        self._fresh = True
+        return _connect(self._path, read_only=True)
+
+    def _answer(self, connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] = ()) -> Result:
         try:
             if re.search(rf"\b{CURVES.name}\b", sql):
                 _show_curves(connection, self._layout)
@@ -114,6 +137,21 @@ class Index:
             raise IndexBusy(f"the index has been in use for {_WAIT:.0f} s: {error}") from error
         with lease:
             yield
+
+    def _update_or_rebuild(self) -> int:
+        try:
+            return self._update()
+        except duckdb.Error as error:
+            text = str(error)
+            if "No space left" in text:
+                raise NoSpace(
+                    f"no space left to bring the index of {self._layout.root} up to date"
+                ) from error
+            if "lock" in text.lower() and isinstance(error, duckdb.IOException):
+                raise IndexBusy(f"another program has {self._path} open: close it and try again") from error
+            _LOG.warning("rebuilding the index, because the old one cannot be used: %s", error)
+            self._delete()
+            return self._update()
 
     def _update(self) -> int:
         with _connect(self._path, read_only=False) as connection:

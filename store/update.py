@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from store.files import token
 from store.layout import Layout
 from store.manifest import Manifest, read_manifest
 from store.payload import KEY_PATTERN
-from store.schema import TABLES
+from store.schema import INDEX_VERSION, TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("store")
 _SETTLED_NS = 2_000_000_000
 """A folder changed less than this ago may change again without its time stamp moving: look again next time."""
+_PLAN = "plan:"
+"""Begins the mark of a plan among the folders that were seen."""
 _BATCH = 2000
 """Records read before their rows are handed to DuckDB."""
 
@@ -49,11 +51,22 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, layout: Layout) -> i
         known = _known_names(connection, table, column, [folder.name for folder in folders])
         _delete(connection, tables, column, known - names)
         count += _insert_new(connection, layout, sorted(names - known), read)
-    count += _update_plans(connection, layout)
+    count += _update_plans(connection, layout, list(seen))
     _replace_aliases(connection, layout)
     _remember(connection, seen)
     connection.execute("COMMIT")
     return count
+
+
+def is_current(connection: duckdb.DuckDBPyConnection, layout: Layout) -> bool:
+    """Whether nothing came or went since the last update; it only reads, so that asking again costs no writing."""
+    if connection.execute("SELECT version FROM about").fetchone() != (INDEX_VERSION,):
+        return False
+    seen = dict(connection.execute("SELECT folder, mtime_ns FROM seen").fetchall())
+    if any(_changed_folders(layout.root / table, dict(seen), now=0) for table in ("artifacts", "attempts")):
+        return False
+    gone, fresh = _plan_changes(seen, layout)
+    return not gone and not fresh and _count_aliases(connection) == len(_alias_names(layout))
 
 
 def _file_system_now(layout: Layout) -> int:
@@ -171,16 +184,17 @@ def _attempt_rows(layout: Layout, name: str) -> Rows:
     return {"attempts": [row]}
 
 
-def _update_plans(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
+def _plan_changes(seen: Collection[str], layout: Layout) -> tuple[set[str], list[str]]:
+    """Plans that were removed and plans that are new since the last update."""
     stored = {Path(name).stem for name in _names_in(layout.root / "plans") if not name.startswith(".")}
-    known = {
-        mark
-        for (mark,) in connection.execute("SELECT folder FROM seen WHERE folder LIKE 'plan:%'").fetchall()
-    }
-    gone = {mark.removeprefix("plan:") for mark in known} - stored
+    known = {mark.removeprefix(_PLAN) for mark in seen if mark.startswith(_PLAN)}
+    return known - stored, sorted(stored - known)
+
+
+def _update_plans(connection: duckdb.DuckDBPyConnection, layout: Layout, seen: Collection[str]) -> int:
+    gone, fresh = _plan_changes(seen, layout)
     _delete(connection, ("cells",), "plan", gone)
-    _delete(connection, ("seen",), "folder", {f"plan:{identifier}" for identifier in gone})
-    fresh = sorted(stored - {mark.removeprefix("plan:") for mark in known})
+    _delete(connection, ("seen",), "folder", {f"{_PLAN}{identifier}" for identifier in gone})
     for identifier in fresh:
         document = json.loads(layout.plan(identifier).read_bytes())
         rows = [
@@ -188,14 +202,22 @@ def _update_plans(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
             for cell in document.get("cells", [])
         ]
         _insert(connection, {"cells": rows})
-        connection.execute("INSERT INTO seen VALUES (?, 0)", [f"plan:{identifier}"])
+        connection.execute("INSERT INTO seen VALUES (?, 0)", [f"{_PLAN}{identifier}"])
     return len(fresh)
 
 
+def _alias_names(layout: Layout) -> list[str]:
+    return [name for name in _names_in(layout.root / "aliases") if KEY_PATTERN.fullmatch(name)]
+
+
+def _count_aliases(connection: duckdb.DuckDBPyConnection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM aliases").fetchone() or (0,)
+    return int(count)
+
+
 def _replace_aliases(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    names = [name for name in _names_in(layout.root / "aliases") if KEY_PATTERN.fullmatch(name)]
-    known = connection.execute("SELECT count(*) FROM aliases").fetchone()
-    if known != (len(names),):
+    names = _alias_names(layout)
+    if _count_aliases(connection) != len(names):
         connection.execute("DELETE FROM aliases")
         _insert(connection, {"aliases": [(name, read_alias(layout, name)) for name in names]})
 

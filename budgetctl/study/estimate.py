@@ -114,17 +114,17 @@ def _history(store: Store) -> tuple[dict[str, _Described], dict[str, float]]:
 
     if not next(iter(store.keys()), None):
         return {}, {}
-    index = store.index()
-    rows = index.query(
-        "SELECT key, stage, identity FROM artifacts ORDER BY published DESC LIMIT ?", [HISTORY_STAGES]
-    ).rows
+    newest = f"SELECT key, stage, identity FROM artifacts ORDER BY published DESC LIMIT {HISTORY_STAGES}"
+    with store.index().reading() as ask:
+        rows = ask(newest).rows
+        links = ask(f"SELECT key, role, parent FROM parents WHERE key IN (SELECT key FROM ({newest}))").rows
+        spent = ask(
+            "SELECT key, sum(epoch(ended) - epoch(started)) FROM attempts "
+            "WHERE outcome IN ('published', 'interrupted') GROUP BY key"
+        ).rows
     parents: dict[str, dict[str, str]] = defaultdict(dict)
-    for key, role, parent in index.query("SELECT key, role, parent FROM parents").rows:
+    for key, role, parent in links:
         parents[key][role] = parent
-    spent = index.query(
-        "SELECT key, sum(epoch(ended) - epoch(started)) FROM attempts WHERE outcome IN ('published', 'interrupted') "
-        "GROUP BY key"
-    ).rows
     past = {key: _Described(stage, json.loads(identity), parents[key]) for key, stage, identity in rows}
     return past, {key: float(seconds) for key, seconds in spent if key in past}
 

@@ -195,7 +195,7 @@ def _recover_demote(folder: Path) -> None:
 def _prepare_index(folder: Path) -> None:
     store = opened(folder)
     publish(store, 0)
-    store.index()
+    store.index().refresh()
     publish(store, 1)
     store.save_plan({"cells": [{"name": "c", "axes": {}, "stages": {}, "result": payload(1).key}]})
     store.quarantine(payload(0).key, "so that the index has something to remove")
@@ -303,7 +303,7 @@ def random_work(folder: Path, seed: int, log: int) -> None:
             store.pin(f"pin-{number}", [key])
             os.write(log, f"{key}\n".encode())
         if chance.random() < 0.3:
-            store.index()
+            store.index().refresh()
         if chance.random() < 0.3:
             collect(store.layout, store.roots(), grace=0, dry_run=False)
 

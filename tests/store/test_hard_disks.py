@@ -58,7 +58,7 @@ for free_kib in [0, 4, 8, 16, 32, 64, 128, 208, 212, 216, 220, 224, 256, 512, 76
     attempt("attempt", record)
     attempt("lease", lease)
     attempt("plan", lambda: store.save_plan({"cells": [], "free": free_kib}))
-    attempt("index", store.index)
+    attempt("index", lambda: store.index().refresh())
     published = store.has(payload.key)
     assert published == (not {"fill", "publish"} & set(failures))
     assert verify(store.layout, store.keys(), deep=True).findings == ()
@@ -125,7 +125,7 @@ def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space(tmp_path
 def test_a_read_only_store_can_be_read_and_queried(store: Store, publish: Publish, indexed: bool) -> None:
     key = publish(7).key
     if indexed:
-        store.index()
+        store.index().refresh()
     publish(8)
     protect_and_run = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"'
     arguments = [str(store.root), sys.executable, "-c", READ_ONLY, str(store.root), key, "2"]
