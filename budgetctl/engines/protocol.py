@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +30,30 @@ class Decoding(Frozen):
 
     @classmethod
     def preset(cls, name: str, max_new_tokens: int, samples: int = 1, seed: int = 0) -> Decoding:
-        """Return a named way of decoding: `greedy`, `paper` (T 0.5, top-p 0.9, top-k 150) or `sample` (T 1).
+        """Return a named way of decoding.
+
+        Args:
+            name: `greedy`, `paper` (T 0.5, top-p 0.9, top-k 150), `sample` (T 1), or `sample-8` for eight answers of
+                `sample` to each prompt.
+            max_new_tokens: Longest answer.
+            samples: Answers per prompt, where the name does not say.
+            seed: Of the draws.
 
         Raises:
-            UsageError: No preset has this name, or greedy answers were asked for several times.
+            UsageError: No preset has this name, greedy answers were asked for several times, or the name and
+                `samples` say different numbers.
         """
+        counted = re.fullmatch(r"sample-([1-9][0-9]*)", name)
+        if counted is not None:
+            if samples not in (1, int(counted[1])):
+                raise UsageError(
+                    f"Decoding '{name}' and {samples} samples say different numbers; leave one out."
+                )
+            name, samples = "sample", int(counted[1])
         if name not in DECODING_PRESETS:
-            raise UsageError(f"There is no decoding '{name}'. Known: {', '.join(DECODING_PRESETS)}.")
+            raise UsageError(
+                f"There is no decoding '{name}'. Known: {', '.join(DECODING_PRESETS)}, sample-N."
+            )
         if name == "greedy" and samples > 1:
             raise UsageError(
                 "Greedy decoding gives the same answer every time; use --decoding sample for several."
@@ -115,6 +133,21 @@ def check_lengths(prompts: Sequence[Prompt], context: int) -> None:
             raise UsageError(
                 f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} leaves "
                 "no room for an answer. Leave it out with a length filter of `data`."
+            )
+
+
+def check_texts(prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], context: int) -> None:
+    """Refuse answers that do not fit behind their prompts.
+
+    Raises:
+        UsageError: One is too long; names its prompt.
+    """
+    for prompt, answer in zip(prompts, answers, strict=True):
+        length = len(prompt.ids) + len(answer)
+        if length > context:
+            raise UsageError(
+                f"Prompt {prompt.prompt_id!r} with its answer has {length} tokens; the model's context is {context}. "
+                "Leave it out with a length filter of `data`."
             )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from budgetctl.engines.child import Child, ChildDied
-from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths
+from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths, check_texts
 from budgetctl.errors import BudgetctlError, UsageError
 
 SILENCE_S = 1800.0
@@ -90,6 +90,7 @@ class ServedEngine(ABC):
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None
     ) -> list[list[float]]:
         """Return each answer token's log-probability after its prompt, in the order given."""
+        check_texts(prompts, answers, self._context - 1)  # vLLM always adds a token of its own
         if not prompts:
             return []
         texts: list[dict[str, Any]] = [

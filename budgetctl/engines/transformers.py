@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths
+from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths, check_texts
 from budgetctl.engines.sampling import next_tokens, row_uniforms
 from budgetctl.errors import BudgetctlError
 from budgetctl.models.adapters import Adapter, check_fits
@@ -116,29 +116,28 @@ class TransformersEngine:
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None
     ) -> list[list[float]]:
         """Return each answer token's log-probability after its prompt, in the order given."""
+        check_texts(prompts, answers, self._loaded.context_length)
         self._use(adapter)
         texts = [(*prompt.ids, *answer) for prompt, answer in zip(prompts, answers, strict=True)]
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        size = self._batch or 16
         found: list[list[float]] = [[] for _ in texts]
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            width = len(texts[part[0]])
-            ids = torch.zeros((len(part), width), dtype=torch.long)
-            mask = torch.zeros((len(part), width), dtype=torch.long)
-            for place, index in enumerate(part):
-                ids[place, : len(texts[index])] = torch.tensor(texts[index])
-                mask[place, : len(texts[index])] = 1
-            with torch.inference_mode():
-                logits = self._model(
-                    input_ids=ids.to(self._device), attention_mask=mask.to(self._device), use_cache=False
-                ).logits[:, :-1].float()  # fmt: skip
-                scores = (
-                    logits.log_softmax(-1).gather(-1, ids[:, 1:, None].to(self._device)).squeeze(-1).cpu()
-                )
+        start, most = 0, self._batch or LARGEST_BATCH
+        while start < len(order):
+            part = order[start : start + min(most, self._scorable(len(texts[order[start]])))]
+            try:
+                scores = self._score([texts[index] for index in part])
+            except torch.cuda.OutOfMemoryError:
+                if len(part) == 1:
+                    raise BudgetctlError(
+                        f"Scoring a single text of {len(texts[part[0]])} tokens runs out of GPU memory. Free the GPU."
+                    ) from None
+                most = len(part) // 2
+                torch.cuda.empty_cache()
+                continue
             for place, index in enumerate(part):
                 first = len(prompts[index].ids) - 1
                 found[index] = scores[place, first : first + len(answers[index])].tolist()
+            start += len(part)
         return found
 
     def close(self) -> None:
@@ -192,6 +191,29 @@ class TransformersEngine:
         if self._device.type == "cuda":
             free = int(torch.cuda.mem_get_info(self._device)[0] * GPU_CACHE_SHARE)
         return max(1, min(LARGEST_BATCH, free // per_row))
+
+    def _scorable(self, width: int) -> int:
+        """Most texts of `width` tokens whose logits fit twice over: as they come, and as float32."""
+        free = CPU_CACHE_BYTES
+        if self._device.type == "cuda":
+            free = int(torch.cuda.mem_get_info(self._device)[0] * GPU_CACHE_SHARE)
+        vocabulary: int = self._base.config.get_text_config().vocab_size
+        return max(1, free // (width * vocabulary * 12))
+
+    @torch.inference_mode()
+    def _score(self, texts: Sequence[tuple[int, ...]]) -> Tensor:
+        """Log-probability of every token but the first, (texts, width − 1), on the CPU; texts longest first."""
+        width = len(texts[0])
+        ids = torch.zeros((len(texts), width), dtype=torch.long)
+        mask = torch.zeros((len(texts), width), dtype=torch.long)
+        for place, text in enumerate(texts):
+            ids[place, : len(text)] = torch.tensor(text)
+            mask[place, : len(text)] = 1
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        chosen = logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
+        scores: Tensor = (chosen - logits.logsumexp(-1)).cpu()
+        return scores
 
     @torch.inference_mode()
     def _answer(self, rows: list[_Row], decoding: Decoding, stop_ids: frozenset[int]) -> list[Answer]:

@@ -43,17 +43,28 @@ def bootstrap_mean(
 def resampled_ratios(
     numerators: NDArray[np.float64], denominators: NDArray[np.float64], resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Bootstrap replicates of sum(numerators) / sum(denominators) over resampled rows, shape (resamples,)."""
+    """Bootstrap replicates of sum(numerators) / sum(denominators) over resampled rows.
+
+    Args:
+        numerators: (rows,), or (rows, several) for several ratios over the same draws.
+        denominators: (rows,).
+        resamples: How many.
+        seed: Of the draws.
+
+    Returns:
+        (resamples,), or (resamples, several).
+    """
     if resamples < 1:
         raise ValueError(f"a bootstrap needs at least one resample, got {resamples}")
-    rows = numerators.size
+    rows = len(numerators)
     random = np.random.default_rng(seed)
     equal = np.full(rows, 1.0 / rows)
     chunk = max(1, _WEIGHTS_PER_CHUNK // rows)
     replicates = []
     for start in range(0, resamples, chunk):
         drawn = random.multinomial(rows, equal, size=min(chunk, resamples - start))
-        replicates.append((drawn @ numerators) / (drawn @ denominators))
+        divisors = drawn @ denominators
+        replicates.append(((drawn @ numerators).T / divisors).T)
     return np.concatenate(replicates)
 
 

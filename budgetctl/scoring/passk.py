@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, resampled_ratios
-from budgetctl.scoring.intervals import Interval
+from budgetctl.scoring.intervals import Interval, wilson
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PassAtK:
     Attributes:
         k: How many answers a prompt may try.
         value: Mean over prompts.
-        interval: Bootstrap over prompts.
+        interval: Bootstrap over prompts; Wilson's over prompts where all have the value 0 or all 1.
         prompts: How many prompts.
     """
 
@@ -74,10 +74,14 @@ def pass_at_each_k(
         raise ValueError(
             "pass@k needs a flag of 0 or 1 per answer; turn other scores into right or wrong first"
         )
+    values = np.array([[pass_at_k(row.size, int(row.sum()), k) for k in ks] for row in flags])
+    replicates = resampled_ratios(values, np.ones(len(flags)), resamples, seed)
     results = []
-    for k in ks:
-        values = np.array([pass_at_k(row.size, int(row.sum()), k) for row in flags])
-        replicates = resampled_ratios(values, np.ones_like(values), resamples, seed)
-        interval = percentile_interval(replicates, level)
-        results.append(PassAtK(k, float(values.mean()), interval, values.size))
+    for place, k in enumerate(ks):
+        mean = float(values[:, place].mean())
+        if mean in (0.0, 1.0):  # all prompts alike: resampling them shows no spread, though there may be some
+            interval = wilson(mean * len(flags), len(flags), level)
+        else:
+            interval = percentile_interval(replicates[:, place], level)
+        results.append(PassAtK(k, mean, interval, len(flags)))
     return results

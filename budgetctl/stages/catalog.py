@@ -12,6 +12,7 @@ from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.fork import ForkIdentity, ForkStage
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.pairs import PairsIdentity, PairsStage
+from budgetctl.stages.perplexity import PerplexityIdentity, PerplexityStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Stage
@@ -28,6 +29,7 @@ STAGES: Mapping[str, tuple[type[Any], type[Any]]] = {
     "pft": (PftStage, PftIdentity),
     "gen": (GenStage, GenIdentity),
     "eval": (EvalStage, EvalIdentity),
+    "perplexity": (PerplexityStage, PerplexityIdentity),
 }
 
 

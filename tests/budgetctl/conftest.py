@@ -115,7 +115,8 @@ def sum_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index, row in enumerate(rows)
     ])  # fmt: skip
     write("eval.parquet", [
-        {"prompt_id": row["prompt_id"], "prompt": row["prompt"], "reference": row["right"]} for row in rows
+        {"prompt_id": row["prompt_id"], "prompt": row["prompt"], "reference": row["right"], "answer": row["right"]}
+        for row in rows
     ])  # fmt: skip
     return folder
 

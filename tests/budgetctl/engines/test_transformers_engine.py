@@ -144,17 +144,44 @@ def test_a_prompt_as_long_as_the_context_is_refused(engine: TransformersEngine) 
         answers_of(engine, GREEDY, [Prompt("long", (5,) * 128)])
 
 
+def test_a_text_longer_than_the_context_is_not_scored(engine: TransformersEngine) -> None:
+    with pytest.raises(
+        UsageError, match=r"'long' with its answer has 129 tokens; the model's context is 128"
+    ):
+        engine.logprobs([Prompt("long", (5,) * 120)], [(6,) * 9], None)
+
+
+def test_scores_do_not_depend_on_the_batch(engine: TransformersEngine, small_base: Path) -> None:
+    answers = [tuple(range(30, 33 + 2 * n)) for n in range(len(PROMPTS))]
+    whole = engine.logprobs(PROMPTS, answers, None)
+    one_by_one = TransformersEngine(small_base, "cpu", "float32", batch=1).logprobs(PROMPTS, answers, None)
+    assert [len(scores) for scores in whole] == [len(answer) for answer in answers]
+    for scores, alone in zip(whole, one_by_one, strict=True):
+        assert scores == pytest.approx(alone, abs=LOGPROB_TOLERANCE)
+
+
 def test_the_context_cuts_an_answer(engine: TransformersEngine) -> None:
     found: Any = answers_of(engine, Decoding(max_new_tokens=50), [Prompt("long", (5,) * 120)])["long", 0]
     assert len(found.token_ids) <= 8
 
 
 @pytest.mark.parametrize(
-    ("name", "samples", "sentence"), [("beam", 1, "greedy, paper, sample"), ("greedy", 2, "same answer")]
+    ("name", "samples", "sentence"),
+    [
+        ("beam", 1, "greedy, paper, sample, sample-N"),
+        ("sample-0", 1, "no decoding 'sample-0'"),
+        ("greedy", 2, "same answer"),
+        ("sample-8", 4, "'sample-8' and 4 samples say different numbers"),
+    ],
 )
 def test_presets_refuse(name: str, samples: int, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Decoding.preset(name, 10, samples)
+
+
+def test_samples_may_stand_in_the_name() -> None:
+    assert Decoding.preset("sample-8", 10, seed=2) == Decoding.preset("sample", 10, samples=8, seed=2)
+    assert Decoding.preset("sample-8", 10, samples=8).samples == 8
 
 
 def test_the_papers_decoding() -> None:

@@ -77,3 +77,22 @@ def test_interval_covers_the_true_value() -> None:
         result = pass_at_each_k(right, [4], resamples=1000)[0]
         covered += result.interval.low <= truth <= result.interval.high
     assert covered >= 87  # 95 expected; fewer than 87 of 100 happens by chance once in a thousand
+
+
+def test_prompts_that_are_all_alike_keep_an_interval() -> None:
+    (none,) = pass_at_each_k([[0, 0]] * 10, [2])
+    (all_right,) = pass_at_each_k([[1, 1]] * 10, [2])
+    assert (none.value, none.interval.low) == (0.0, 0.0)
+    assert 0.2 < none.interval.high < 0.35
+    assert all_right.interval.low == pytest.approx(1 - none.interval.high)
+
+
+def test_several_k_share_their_draws() -> None:
+    flags = np.random.default_rng(3).integers(0, 2, size=(30, 8))
+    together = pass_at_each_k(flags, [1, 4, 8], resamples=500)
+    alone = [pass_at_each_k(flags, [k], resamples=500)[0] for k in (1, 4, 8)]
+    for shared, single in zip(together, alone, strict=True):
+        assert shared.value == pytest.approx(single.value)
+        assert (shared.interval.low, shared.interval.high) == pytest.approx(
+            (single.interval.low, single.interval.high)
+        )

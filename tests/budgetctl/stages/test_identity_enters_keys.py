@@ -29,6 +29,7 @@ from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.fork import Anneal, ForkIdentity, ForkStage
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.pairs import PairsIdentity, PairsStage
+from budgetctl.stages.perplexity import PerplexityIdentity, PerplexityStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Execution, Stage, payload_of
@@ -84,6 +85,10 @@ EXAMPLES: Mapping[str, list[Stage]] = {
     "pft": [PftStage(PftIdentity(template=TINY), A, B), PftStage(PftIdentity(template=TINY), A, B, C)],
     "gen": [GenStage(GenIdentity(template=TINY), A, B), GenStage(GenIdentity(template=TINY), A, B, C)],
     "eval": [EvalStage(EvalIdentity(task="arith", scorer_version=1), A, B)],
+    "perplexity": [
+        PerplexityStage(PerplexityIdentity(template=TINY), A, B),
+        PerplexityStage(PerplexityIdentity(template=TINY, answers="generated"), A, B, C, "d" * 64),
+    ],
 }
 
 
@@ -148,7 +153,7 @@ def test_every_parent_role_and_revision_is_in_the_key(stage: Stage) -> None:
     payload = payload_of(stage)
     for role in payload.parents:
         moved = Payload(
-            payload.stage, payload.revision, payload.identity, {**payload.parents, role: "d" * 64}
+            payload.stage, payload.revision, payload.identity, {**payload.parents, role: "e" * 64}
         )
         assert moved.key != payload.key
     assert Payload(payload.stage, payload.revision + 1, payload.identity, payload.parents).key != payload.key
