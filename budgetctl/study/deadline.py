@@ -14,7 +14,7 @@ from budgetctl.study.board import SharedState
 from budgetctl.study.plan import Plan
 from store import AttemptRecord
 
-CONTINUES = frozenset({"base", "sft", "pft", "gen"})
+CONTINUES = frozenset({"base", "sft", "trunk", "fork", "pft", "gen"})
 """Stages that save what they have done and go on from there."""
 _SAMPLE = 5
 _MARGIN = 1.2
