@@ -68,8 +68,7 @@ class Index:
             IndexBusy: Another process held the index for too long.
         """
         if not self._layout.writable():
-            self._private = self._private or _copy_to_memory(self._path)
-            count = bring_up_to_date(self._private, self._layout)
+            count = bring_up_to_date(self._copy(), self._layout)
         else:
             with disk_errors(self._layout.root), self._locked():
                 count = self._update_or_rebuild()
@@ -98,10 +97,14 @@ class Index:
         if not self._layout.writable():
             if not self._fresh:
                 self.refresh()
-            yield partial(self._answer, self._private)
+            yield partial(self._answer, self._copy())
             return
         with self._locked(), self._current() as connection:
             yield partial(self._answer, connection)
+
+    def _copy(self) -> duckdb.DuckDBPyConnection:
+        self._private = self._private or _copy_to_memory(self._path)
+        return self._private
 
     def _current(self) -> duckdb.DuckDBPyConnection:
         """A reading connection; writing ones are opened only if there is something to write."""
