@@ -12,6 +12,7 @@ from budgetctl.cli import (
     data_group,
     eval,
     export,
+    fork,
     gen,
     init,
     pft,
@@ -91,6 +92,7 @@ app.command("worker", rich_help_panel=STUDY)(worker.worker)
 app.command("base", rich_help_panel=STAGE)(base.base)
 app.add_typer(data_group.app, name="data", rich_help_panel=STAGE)
 app.command("sft", rich_help_panel=STAGE)(sft.sft)
+app.command("fork", rich_help_panel=STAGE)(fork.fork)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)
 app.command("export", rich_help_panel=STAGE)(export.export)
