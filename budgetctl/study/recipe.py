@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.slurm.settings import SlurmSettings
+from budgetctl.stages.answering import EngineName
 from budgetctl.study.budget import Prices, exact
 from budgetctl.study.data_settings import DataSettings
 from budgetctl.study.fork_settings import ForkSettings
@@ -57,7 +58,15 @@ class EvalSettings(Frozen):
     size: int | None = Field(default=None, gt=0)
     """Number of prompts; None takes the whole split."""
     decoding: str = "greedy"
+    """`greedy`, `paper` (T 0.5, top-p 0.9, top-k 150), `sample` (T 1), or `sample-8` for eight answers a prompt."""
+    samples: int = Field(default=1, gt=0)
+    """Answers per prompt, where `decoding` does not say."""
     max_new_tokens: int | None = Field(default=None, gt=0)
+    """Longest answer; None takes the task's own."""
+    engine: EngineName = "transformers"
+    """Who generates; in the key, because two engines round differently."""
+    pass_at: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Report pass@k for these k; each needs as many samples."""
 
 
 class Recipe(Frozen):
@@ -148,7 +157,7 @@ class Recipe(Frozen):
             for axis, value in entry.items():
                 if axis not in axes:
                     raise ValueError(f"leave_out knows {', '.join(axes)}; given: {axis}")
-                if value not in axes[axis]:  # type: ignore[operator]
+                if value not in axes[axis]:
                     raise ValueError(
                         f"leave_out names {axis} {value}, which is not in the grid: {list(axes[axis])}"
                     )
