@@ -120,10 +120,11 @@ def _cell(branch: Branch, facts: Facts, fork: str, stages: dict[str, Payload]) -
 
 
 def _resolved(parent: str, keys: Mapping[str, str]) -> str | None:
-    """A key stays; `@a|b` is the first of these roles that the branch has; None if it has none."""
+    """A key stays; `@a|b` is the first of these roles that the branch has, else None; `@a?` may be absent: ""."""
     if not parent.startswith("@"):
         return parent
-    return next((keys[role] for role in parent[1:].split("|") if role in keys), None)
+    roles = parent[1:].removesuffix("?").split("|")
+    return next((keys[role] for role in roles if role in keys), "" if parent.endswith("?") else None)
 
 
 def branch_stage(role: str, stage: Stage, rows: str | None = None) -> BranchStage:

@@ -164,7 +164,7 @@ class ForkPlanner:
             lengths=self._lengths(base),
         )
         given = recipe.pft_of(trunk.base, method)
-        start = "@fork" if role == FORK else "@sft"
+        start = "@fork" if role == FORK else "@sft?"  # a fork before the first step is the base itself
         stages = [
             branch_stage("pft-data", pairs, rows="n_pft"),
             branch_stage("pft", pft_stage(base, start, "@pft-data", given, trunk.seed)),

@@ -37,7 +37,7 @@ class BranchStage:
     revision: int
     identity: Mapping[str, Any]
     parents: Mapping[str, str]
-    """Role → key, or `@role` of a stage of the same branch."""
+    """Role → key, or `@role` of a stage of the same branch, `@role?` where it may be missing."""
     rows: str | None = None
     """`n_sft` or `n_pft`: which number becomes the identity's `size`."""
 

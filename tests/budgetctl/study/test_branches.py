@@ -133,6 +133,16 @@ def test_a_fork_that_used_the_whole_budget_is_measured_as_it_is(store: Store) ->
     assert bigger.stages[cell.stages["gen"]].parents["checkpoint"] == fork
 
 
+def test_a_fork_before_the_first_step_is_the_base_itself(store: Store) -> None:
+    plan = planned(store)
+    bigger = grown(plan, {forks_of(plan)["perplexity<=6"]: facts(0)}.get)
+    (same,) = cells_named(bigger, "same-split:perplexity<=6")
+    assert "sft" not in same.stages
+    assert "policy" not in bigger.stages[same.stages["pft"]].parents
+    assert cells_named(bigger, "/fork:perplexity<=6")[0].axes["n_pft"] == 128
+    bigger.document()
+
+
 def test_a_fork_dearer_than_the_budget_has_no_branch(store: Store) -> None:
     plan = planned(store, cost={"sft": 4, "pft": 1, "currency": "usd"}, budgets=[400])
     fork = forks_of(plan)["examples=64"]
