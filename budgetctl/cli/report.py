@@ -13,6 +13,7 @@ import typer
 
 from budgetctl.cli import report_forks, report_parts
 from budgetctl.cli.common import SetOption, StoreOption, open_store, recipe_from
+from budgetctl.cli.drawing import drawn
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult
@@ -146,5 +147,6 @@ def _draw(cells: Sequence[CellResult], tables: Sequence[SweepTable], path: Path,
     from budgetctl.analysis.plots import plot_sweep  # noqa: PLC0415
 
     if kind == "cost":
-        return plot_cost(cells, path)
-    return {"sweep": plot_sweep, "heat": plot_heat_map, "frontier": plot_frontier}[kind](tables, path)
+        return drawn(plot_cost, cells, path)
+    draw = {"sweep": plot_sweep, "heat": plot_heat_map, "frontier": plot_frontier}[kind]
+    return drawn(draw, tables, path)

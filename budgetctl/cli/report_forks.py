@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from budgetctl.cli.common import SetOption, StoreOption, ThresholdsOption, open_store, recipe_from
+from budgetctl.cli.drawing import drawn
 
 if TYPE_CHECKING:
     from budgetctl.study.plan import Plan
@@ -56,7 +57,7 @@ def forks(
     if plot is not None:
         from budgetctl.analysis.fork_plots import plot_forks  # noqa: PLC0415
 
-        print(f"plot: {plot_forks(tables, plot)}", file=sys.stderr)
+        print(f"plot: {drawn(plot_forks, tables, plot)}", file=sys.stderr)
     if html is not None:
         from budgetctl.analysis.fork_page import write_fork_page  # noqa: PLC0415
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from budgetctl.cli.common import JsonOption, SetOption, StoreOption, open_store, recipe_from
+from budgetctl.cli.drawing import drawn
 
 if TYPE_CHECKING:
-    from store import Store
+    from store import Artifact, Store
 
 
 def lineage(
@@ -36,13 +37,17 @@ def compare(
 
     Example: budgetctl report compare 3f9a 77c0
     """
+    opened = open_store(store, create=False)
+    print_comparison(*(opened.artifact(opened.resolve(key)) for key in (left, right)), json_)
+
+
+def print_comparison(left: Artifact, right: Artifact, as_json: bool) -> None:
+    """Print two published evaluations against each other."""
     from budgetctl.analysis.compare import compare as compare_cells  # noqa: PLC0415
     from budgetctl.study.results import evaluation_result  # noqa: PLC0415
 
-    opened = open_store(store, create=False)
-    sides = [evaluation_result(opened.artifact(opened.resolve(key))) for key in (left, right)]
-    found = compare_cells(sides[:1], sides[1:])
-    print(json.dumps(found.as_json()) if json_ else found.as_text(), end="\n" if json_ else "")
+    found = compare_cells([evaluation_result(left)], [evaluation_result(right)])
+    print(json.dumps(found.as_json()) if as_json else found.as_text(), end="\n" if as_json else "")
 
 
 def curves(
@@ -71,7 +76,7 @@ def curves(
         table = pq.read_table(artifact.path("curves.parquet"))
         label = pa.array([f"{artifact.stage} {key[:8]}"] * table.num_rows)
         tables.append(table.append_column("key", label))
-    print(plot_curves(curves_from_table(pa.concat_tables(tables)), plot))
+    print(drawn(plot_curves, curves_from_table(pa.concat_tables(tables)), plot))
 
 
 def cost(

@@ -136,11 +136,11 @@ class _Reader:
         if not self._there(cell.result):
             status, reason = why_missing(cell, self._state)
             return {**_no_score(CellStatus(status), reason), "key": cell.result}
-        found = measured(self._store.artifact(cell.result), with_verdicts=False)
+        found = measured(self._store.artifact(cell.result), with_verdicts=True)
         around = wilson(found["score"] * found["n_items"], found["n_items"])
         return {
             "score": found["score"], "score_low": around.low, "score_high": around.high, "n_items": found["n_items"],
-            "status": CellStatus.DONE, "reason": "", "key": cell.result,
+            "status": CellStatus.DONE, "reason": "", "key": cell.result, "verdicts": found["verdicts"],
         }  # fmt: skip
 
     def _not_there(self, branch: Branch) -> tuple[Any, str]:
