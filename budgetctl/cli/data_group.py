@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from budgetctl.cli import data_pairs, data_plan, data_refresh, data_rows
+from budgetctl.cli import data_overlap, data_pairs, data_plan, data_refresh, data_rows
 
 DEFAULT = "rows"
 
@@ -39,4 +39,5 @@ app = typer.Typer(
 app.command(DEFAULT, cls=Rows)(data_rows.rows)
 app.command("plan")(data_plan.plan)
 app.command("pairs")(data_pairs.pairs)
+app.command("overlap")(data_overlap.overlap)
 app.command("refresh")(data_refresh.refresh)

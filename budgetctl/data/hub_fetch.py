@@ -2,67 +2,93 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
+from blake3 import blake3
+
+from budgetctl.data.files import content_hash
 from budgetctl.data.sources.hub import HubDataset
-from budgetctl.errors import BudgetctlError
+from budgetctl.errors import BudgetctlError, UsageError
 
 WANTED_FILES = ("*.parquet", "*.jsonl", "*.json", "*.csv")
 
 
 class FrozenRevisions:
-    """`<store>/hub-datasets.json`: which commit a declared branch stands for in this store, and its epoch."""
+    """`<store>/hub-datasets/`: what a declared branch stands for in this store, in small files written once.
+
+    Beside each other lie a branch's epochs (`….1.epoch`, …), and for each epoch the commit that was fetched
+    (`….0.commit`) and the content of copies that were used in the hub's place (`….0.content`).
+    """
 
     def __init__(self, store_root: Path) -> None:
-        self._path = store_root / "hub-datasets.json"
+        self._folder = store_root / "hub-datasets"
 
     def epoch(self, repository: str, revision: str) -> int:
         """How often `data refresh` moved this branch on."""
-        return int(self._read().get(f"{repository}@{revision}", {}).get("epoch", 0))
+        epoch = 0
+        while self._file(repository, revision, epoch + 1, "epoch").exists():
+            epoch += 1
+        return epoch
 
     def commit(self, dataset: HubDataset) -> str | None:
         """The commit, if it is known: declared as one, or frozen by an earlier fetch."""
         if dataset.pinned:
             return dataset.revision
-        entry = self._read().get(f"{dataset.repository}@{dataset.revision}", {})
-        commit = entry.get("commits", {}).get(str(dataset.epoch))
-        return None if commit is None else str(commit)
+        try:
+            return self._of(dataset, "commit").read_text("utf-8").strip()
+        except FileNotFoundError:
+            return None
 
     def freeze(self, dataset: HubDataset, commit: str) -> str:
         """Remember a commit unless one is known already, and return the one that holds."""
-        known = self.commit(dataset)
-        if known is not None:
-            return known
-        content = self._read()
-        entry = content.setdefault(
-            f"{dataset.repository}@{dataset.revision}", {"epoch": dataset.epoch, "commits": {}}
-        )
-        entry["commits"][str(dataset.epoch)] = commit
-        self._write(content)
-        return commit
+        return self.commit(dataset) or _written_once(self._of(dataset, "commit"), commit)
+
+    def freeze_copy(self, dataset: HubDataset, folder: Path) -> str:
+        """Remember the content of a copy of a dataset, and return it.
+
+        Raises:
+            UsageError: This store has used another content under the same name and revision.
+        """
+        digest = blake3()
+        for path in dataset.all_files(folder):
+            digest.update(bytes.fromhex(content_hash(path)))
+        known = _written_once(self._of(dataset, "content"), digest.hexdigest())
+        if known != digest.hexdigest():
+            raise UsageError(
+                f"{folder} has changed: its content is {digest.hexdigest()[:12]}, but this store has used {known[:12]} "
+                f"as {dataset.repository} at {dataset.revision}. Bring the old files back, or let the rows have new "
+                "keys: `budgetctl data refresh TASK`, then plan again"
+            )
+        return known
 
     def refresh(self, repository: str, revision: str) -> int:
         """Let the next fetch look the branch up anew; stages planned before keep what they had."""
-        content = self._read()
-        entry = content.setdefault(f"{repository}@{revision}", {"epoch": 0, "commits": {}})
-        entry["epoch"] = int(entry["epoch"]) + 1
-        self._write(content)
-        return int(entry["epoch"])
+        epoch = self.epoch(repository, revision) + 1
+        _written_once(self._file(repository, revision, epoch, "epoch"), "")
+        return epoch
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        return content
+    def _of(self, dataset: HubDataset, what: str) -> Path:
+        return self._file(dataset.repository, dataset.revision, dataset.epoch, what)
 
-    def _write(self, content: dict[str, Any]) -> None:
-        fresh = self._path.with_suffix(f".{os.getpid()}.new")
-        fresh.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-        fresh.replace(self._path)
+    def _file(self, repository: str, revision: str, epoch: int, what: str) -> Path:
+        name = quote(f"{repository}@{revision}", safe="@")
+        return self._folder / f"{name}.{epoch}.{what}"
+
+
+def _written_once(path: Path, text: str) -> str:
+    """Write a small file unless it is there; return what it holds. The first of several writers wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text + "\n", "utf-8")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text("utf-8").strip()
 
 
 def fetch(dataset: HubDataset, revisions: FrozenRevisions, offline: bool) -> tuple[Path, str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from budgetctl.data.layouts import Kind, Split, schema_of
-from budgetctl.data.prompt_ids import conversation_id
+from budgetctl.data.prompt_ids import conversation_id, exact_digest
 from budgetctl.data.sources.source import Source
 from budgetctl.data.turns import Conversation, conversations
 
@@ -41,6 +41,8 @@ class Pool:
     costs: Sequence[int] = ()
     """Tokens of each row's sequences together: what it costs of a token budget."""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    held_out: Mapping[str, set[bytes]] = field(default_factory=dict)
+    """Prompts of the rows that were left out because dev or test has them: id → digests of their exact texts."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -102,7 +104,9 @@ def pool_of(
     else:
         usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
     lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
-    return Pool(usable, sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out))
+    return Pool(
+        usable, sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out
+    )
 
 
 def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[str]:
@@ -123,6 +127,7 @@ class _Sift:
         self.prompt_ids: list[str] = []
         self.digests: list[bytes] = []
         self.left_out: Counter[str] = Counter()
+        self.found_held_out: dict[str, set[bytes]] = {}
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         whole = self._whole(batch)
@@ -178,6 +183,7 @@ class _Sift:
             return EQUAL
         name = conversation_id(prompt)  # type: ignore[arg-type]  # complete: no role and no text is missing
         if name in self._held_out:
+            self.found_held_out.setdefault(name, set()).add(exact_digest(prompt))
             return HELD_OUT
         parts = [f"{role}\x1f{text}" for turns in (prompt, *answers) for role, text in (*turns, _SIDE)]
         whole = "\x1e".join(parts)

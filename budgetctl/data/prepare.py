@@ -142,6 +142,7 @@ def card(pool: Pool, chosen: Sequence[int], kind: Kind, size: Size | None = None
         }  # fmt: skip
     if kind == "unpaired":
         counts["desirable"] = counts["undesirable"] = len(chosen)
+        counts["weights"] = {"desirable": 1.0, "undesirable": 1.0}  # as many of each, so none need weigh more
     return counts
 
 

@@ -30,3 +30,9 @@ def conversation_id(turns: Iterable[tuple[str, str]]) -> str:
     """As `prompt_id`, of (role, content) pairs."""
     text = "\x1e".join([f"{role}\x1f{normalised(content)}" for role, content in turns if role != "system"])
     return blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=_ID_BYTES)
+
+
+def exact_digest(turns: Iterable[tuple[str | None, str | None]]) -> bytes:
+    """A digest of a prompt as it is written, system messages left out."""
+    text = "\x1e".join(f"{role}\x1f{content}" for role, content in turns if role != "system")
+    return blake3(text.encode("utf-8", "surrogatepass")).digest(length=_ID_BYTES)

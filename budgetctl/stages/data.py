@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 
 from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.ranking import End, Grouping
-from budgetctl.data.sources import AnySource, HubDataset
+from budgetctl.data.sources import AnySource
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
+from budgetctl.stages.data_reader import DataReader
 from budgetctl.stages.stage import Metric, StageContext
 
 if TYPE_CHECKING:
-    from budgetctl.data.lengths import TokenCounter
-    from budgetctl.data.pool import Pool
+    from budgetctl.data.overlap import Prompts
 
 
 class SftSide(Frozen):
@@ -127,16 +127,19 @@ class DataStage:
         import json  # noqa: PLC0415
 
         from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
+        from budgetctl.data.overlap import matrix, of_rows, of_texts  # noqa: PLC0415
         from budgetctl.data.prepare import Order, card, cut, require_apart, write_rows  # noqa: PLC0415
         from budgetctl.data.presets import LICENCES  # noqa: PLC0415
 
         identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
-        reader = _Reader(context, identity)
+        reader = DataReader(context, identity)
         pool = reader.pool(identity.source, identity.kind, identity.split)
         what = f"{identity.source.title} ({identity.split})"
         chosen = cut(pool, identity.kind, identity.amount, order, what)
         summary = card(pool, chosen, identity.kind, identity.amount)
+        own = identity.split if identity.kind == "eval" else identity.kind
+        sets: dict[str, Prompts] = {own: of_rows(pool, chosen, identity.kind)}
         if identity.apart_from is not None:
             side = identity.apart_from
             sft = reader.pool(side.source, "sft", "train")
@@ -144,10 +147,15 @@ class DataStage:
             require_apart(
                 [pool.prompt_ids[row] for row in chosen], [sft.prompt_ids[row] for row in picked], len(picked)
             )
+            sets["sft"] = of_rows(sft, picked, "sft")
             summary["apart_from"] = {"sft_rows": len(picked), "shared_prompts": 0}
         summary["source"] = identity.source.model_dump(mode="json")
         summary["licence"] = LICENCES.get(identity.source.title)
-        summary["commits"] = reader.commits
+        summary["commits"], summary["contents"] = reader.commits, reader.contents
+        sets.update((split, of_texts(texts)) for split, texts in reader.held_out().items())
+        if pool.held_out:
+            sets["left out"] = of_texts(pool.held_out)
+        summary["overlap"] = matrix(sets)
         for reason, count in sorted(pool.left_out.items()):
             context.reporter.say(f"data: {count} {reason} left out")
         with context.reporter.bar(f"{len(chosen)} {KIND_NAMES[identity.kind]}", len(chosen)) as bar:
@@ -167,67 +175,3 @@ class DataStage:
             **summary.get("token_budget", {}),
             **{f"commit of {repository}": commit for repository, commit in reader.commits.items()},
         }
-
-
-class _Reader:
-    """Reads pools, fetching what a hub has, and keeps small ones: a study cuts the same pool many times."""
-
-    def __init__(self, context: StageContext, identity: DataIdentity) -> None:
-        self._context = context
-        self._identity = identity
-        self._held_out = identity.held_out if identity.split == "train" else None
-        self._located = dict(context.execution.sources)
-        self.commits: dict[str, str] = {}
-
-    def pool(self, source: AnySource, kind: Kind, split: Split) -> Pool:
-        from budgetctl.data.pool import load_pool  # noqa: PLC0415
-
-        held_out = self._held_out.model_dump_json() if self._held_out else ""
-        stored: Kind = "pref" if kind == "unpaired" else kind
-        counting = self._identity.tokens
-        counted = f"{self._identity.system_prompt} {counting.model_dump_json()}" if counting else ""
-        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {counted}"
-        kept = self._context.keep.get(name)
-        if kept is not None:
-            return cast("Pool", kept)
-        self._fetch(source)
-        folder = None if source.small else self._context.draft.scratch
-        pool = load_pool(
-            source, kind, split, self._located, self._held_out_prompts(), folder, self._counter(stored)
-        )
-        if source.small:
-            self._context.keep[name] = pool
-        return pool
-
-    def _counter(self, kind: Kind) -> TokenCounter | None:
-        limit = self._identity.tokens
-        if limit is None:
-            return None
-        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
-        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
-
-        tokenizer = load_tokenizer(self._context.parents["base"].path())
-        return TokenCounter(
-            Encoder(tokenizer, limit.template), kind, self._identity.system_prompt, limit.most
-        )
-
-    def _held_out_prompts(self) -> frozenset[str]:
-        from budgetctl.data.pool import held_out_prompts  # noqa: PLC0415
-
-        if self._held_out is None:
-            return frozenset()
-        self._fetch(self._held_out)
-        return held_out_prompts(self._held_out, self._located)
-
-    def _fetch(self, source: AnySource) -> None:
-        if not isinstance(source, HubDataset) or source.name in self._located:
-            return
-        from budgetctl.data.hub_fetch import FrozenRevisions, fetch  # noqa: PLC0415
-
-        self._context.reporter.say(f"data: fetching {source.repository} at {source.revision}")
-        folder, commit = fetch(
-            source, FrozenRevisions(self._context.store.root), self._context.execution.offline
-        )
-        self._located[source.name] = folder
-        self.commits[source.repository] = commit

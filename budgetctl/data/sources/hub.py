@@ -85,6 +85,11 @@ class HubDataset(Frozen):
             rows = mapped_rows(path, format_of(path), self.columns, kind)
             yield from self.set_aside.rows_of(split, rows) if set_aside or split == "train" else rows
 
+    def all_files(self, root: Path) -> list[Path]:
+        """The files of every split in a folder with this dataset."""
+        stems = sorted(set(self.splits.values()))
+        return [path for stem in stems for path in files_below(root / self.folder, stem)]
+
     def _files(self, stem: str, located: Mapping[str, Path]) -> list[Path]:
         root = located.get(self.name)
         if root is None:

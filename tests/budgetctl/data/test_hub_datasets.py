@@ -159,5 +159,5 @@ def test_the_hubs_cache_serves_offline_and_its_commit_is_recorded(tmp_path):
     card = json.loads((manifest.parent / "files" / "card.json").read_text())
     assert (card["rows"], card["prompts"] < 40, card["licence"]) == (40, True, None)
     assert card["source"]["revision"] == "main"
-    frozen = json.loads((tmp_path / "store" / "hub-datasets.json").read_text())
-    assert frozen["openai/gsm8k@main"]["commits"]["0"] == COMMIT
+    frozen = FrozenRevisions(tmp_path / "store")
+    assert frozen.commit(presets.GSM8K) == frozen.commit(presets.GSM8K_SFT) == COMMIT

@@ -91,7 +91,7 @@ def test_too_few_rows_fail_with_the_count(store, supply):
 def test_a_worker_reads_a_pool_once_and_cuts_it_alike(store, tmp_path, supply):
     keep = {}
     kept = [rows(run(sft_data(supply, n, 0), store, keep=keep), "sft") for n in (5, 9)]
-    assert len(keep) == 1
+    assert len([name for name in keep if name.startswith("data pool")]) == 1
     other = Store.open(tmp_path / "other", create=True)
     assert [rows(run(sft_data(supply, n, 0), other), "sft") for n in (5, 9)] == kept
 
@@ -184,3 +184,40 @@ def test_rows_from_judged_answers(store, supply, kind, count):
     limited = PairsStage(identity.model_copy(update={"size": count + 1}), gen, prompts.key)
     with pytest.raises(ShortageError, match=f"has {count} "):
         run(limited, store)
+
+
+def test_the_card_says_what_the_sides_share(store, supply, shared_data):
+    overlap = card(run(preference_data(supply, 60, 1, n_sft=150), store))["overlap"]
+    assert overlap["prompts"] == {"pref": 60, "sft": 150, "dev": 40, "test": 40}
+    for one in overlap["prompts"]:
+        for other in overlap["prompts"]:
+            shared = overlap["prompts"][one] if one == other else 0
+            assert overlap["normalised"][one][other] == overlap["exact"][one][other] == shared
+
+
+def test_the_card_says_what_was_left_out_for_dev_and_test_and_how_it_was_worded(store, tmp_path):
+    asked = [{"q": f"Question {n}?", "r": "1"} for n in range(4)]
+    train = [{"q": f"question  {n}?", "a": "one"} for n in range(2)] + [{"q": "Question 2?", "a": "one"}]
+    train += [{"q": f"another {n}", "a": "one"} for n in range(5)]
+    for name, rows_ in (("train", train), ("test", asked)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_))
+    options = {
+        "sft": {"files": {"train": ["train.jsonl"]}, "columns": {"prompt": "q", "answer": "a"}},
+        "pref": {"files": {"train": ["train.jsonl"]}, "columns": {"prompt": "q"}},
+        "eval": {"files": {"test": ["test.jsonl"]}, "columns": {"prompt": "q", "reference": "r"}},
+    }
+    for name in ("gsm8k-gpt4ogenerations", "gsm8k-gpt4opreferences", "gsm8k"):
+        (tmp_path / name).mkdir()
+    own = supply_of("gsm8k", tmp_path, options)
+    told = card(run(sft_data(own, 5, 0), store, own.located))
+    assert told["left_out"] == {"rows with a prompt of dev or test": 3}
+    assert told["overlap"]["normalised"]["left out"] == {"sft": 0, "dev": 0, "test": 3, "left out": 3}
+    assert told["overlap"]["exact"]["left out"]["test"] == 1
+    assert told["overlap"]["normalised"]["sft"]["test"] == 0
+
+
+def test_an_unpaired_card_records_balanced_weights(store, supply):
+    told = card(run(preference_data(supply, 6, 0, kind="unpaired"), store))
+    assert told["desirable"] == told["undesirable"] == 6
+    assert told["weights"] == {"desirable": 1.0, "undesirable": 1.0}
+    assert told["overlap"]["prompts"]["unpaired"] == 6

@@ -1,0 +1,94 @@
+"""Pools of rows for a data stage: fetched, filtered, counted, and kept between stages where they are small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.sources import AnySource, HubDataset
+from budgetctl.stages.stage import StageContext
+
+if TYPE_CHECKING:
+    from budgetctl.data.lengths import TokenCounter
+    from budgetctl.data.overlap import Texts
+    from budgetctl.data.pool import Pool
+    from budgetctl.stages.data import DataIdentity
+
+
+class DataReader:
+    """Reads pools, fetching what a hub has, and keeps small ones: a study cuts the same pool many times."""
+
+    def __init__(self, context: StageContext, identity: DataIdentity) -> None:
+        self._context = context
+        self._identity = identity
+        self._held_out = identity.held_out if identity.split == "train" else None
+        self._located = dict(context.execution.sources)
+        self._known: set[str] = set()
+        self.commits: dict[str, str] = {}
+        """Hub dataset → the commit that was fetched."""
+        self.contents: dict[str, str] = {}
+        """Hub dataset → the content of the copy that stands for it here."""
+
+    def pool(self, source: AnySource, kind: Kind, split: Split) -> Pool:
+        """The usable rows of a source; `unpaired` ones lie in it as pairs."""
+        from budgetctl.data.pool import load_pool  # noqa: PLC0415
+
+        held_out = self._held_out.model_dump_json() if self._held_out else ""
+        stored: Kind = "pref" if kind == "unpaired" else kind
+        counting = self._identity.tokens
+        counted = f"{self._identity.system_prompt} {counting.model_dump_json()}" if counting else ""
+        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {counted}"
+        kept = self._context.keep.get(name)
+        if kept is not None:
+            return cast("Pool", kept)
+        self._bring(source)
+        ids = frozenset(prompt for texts in self.held_out().values() for prompt in texts)
+        folder = None if source.small else self._context.draft.scratch
+        pool = load_pool(source, kind, split, self._located, ids, folder, self._counter(stored))
+        if source.small:
+            self._context.keep[name] = pool
+        return pool
+
+    def held_out(self) -> dict[Split, Texts]:
+        """Prompts of dev and test, which training rows must not contain; empty for evaluation rows."""
+        return {} if self._held_out is None else {s: self.split(self._held_out, s) for s in ("dev", "test")}
+
+    def split(self, source: AnySource, split: Split) -> Texts:
+        """The prompts of an evaluation split."""
+        from budgetctl.data.overlap import of_split  # noqa: PLC0415
+
+        name = f"data prompts {source.model_dump_json()} {split}"
+        self._bring(source)
+        if name not in self._context.keep:
+            self._context.keep[name] = of_split(source, split, self._located)
+        return cast("Texts", self._context.keep[name])
+
+    def _counter(self, kind: Kind) -> TokenCounter | None:
+        limit = self._identity.tokens
+        if limit is None:
+            return None
+        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
+        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
+        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+        tokenizer = load_tokenizer(self._context.parents["base"].path())
+        return TokenCounter(
+            Encoder(tokenizer, limit.template), kind, self._identity.system_prompt, limit.most
+        )
+
+    def _bring(self, source: AnySource) -> None:
+        """Fetch a dataset of a hub, or check that the copy in its place is the one this store knows."""
+        if not isinstance(source, HubDataset) or source.name in self._known:
+            return
+        from budgetctl.data.hub_fetch import FrozenRevisions, fetch  # noqa: PLC0415
+
+        revisions = FrozenRevisions(self._context.store.root)
+        self._known.add(source.name)
+        copy = self._located.get(source.name)
+        if copy is not None:
+            self.contents[source.repository] = revisions.freeze_copy(source, copy)
+            return
+        self._context.reporter.say(f"data: fetching {source.repository} at {source.revision}")
+        folder, commit = fetch(source, revisions, self._context.execution.offline)
+        self._located[source.name] = folder
+        self.commits[source.repository] = commit
