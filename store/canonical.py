@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from store.errors import UnencodableValue
@@ -23,7 +24,11 @@ _ADVICE = {
 }
 
 
-_quote = json.JSONEncoder(ensure_ascii=False).encode  # made once: a large plan quotes 100,000 strings
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
+_ONE_FORM = frozenset({str, int, bool, type(None)})
+"""Types whose every value json writes as we do."""
 
 
 def encode(value: Any, root: str = "identity") -> bytes:
@@ -39,14 +44,44 @@ def encode(value: Any, root: str = "identity") -> bytes:
     Raises:
         UnencodableValue: The value holds something without a canonical form; the message names the field.
     """
-    parts: list[str] = []
-    _write(value, root, parts, 0)
-    text = "".join(parts)
+    text = _dumps(value) if _is_plain(value, 0) else write(value, root)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         broken = text[max(0, error.start - 40) : error.start]
         raise UnencodableValue(f"{root} holds a lone surrogate after {broken!r}: it is not text") from None
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether json's own encoder, which is ten times quicker, writes exactly the canonical text of a value."""
+    kind = type(value)
+    if depth >= _MAX_DEPTH or (kind is not dict and kind is not list and kind is not tuple):
+        return False
+    if kind is dict:
+        for name in value:
+            if type(name) is not str:
+                return False
+    for item in value.values() if kind is dict else value:
+        kind = type(item)
+        if kind in _ONE_FORM:
+            continue
+        if kind is float:
+            if not math.isfinite(item) or (item == 0 and math.copysign(1.0, item) < 0):
+                return False
+        elif not _is_plain(item, depth + 1):
+            return False
+    return True
+
+
+def write(value: Any, root: str) -> str:
+    """The canonical text, written piece by piece: what `encode` does with a value that json might write otherwise.
+
+    Raises:
+        UnencodableValue: The value holds something without a canonical form; the message names the field.
+    """
+    parts: list[str] = []
+    _write(value, root, parts, 0)
+    return "".join(parts)
 
 
 def _write(value: Any, where: str, parts: list[str], depth: int) -> None:
@@ -58,7 +93,7 @@ def _write(value: Any, where: str, parts: list[str], depth: int) -> None:
     elif kind is bool:
         parts.append("true" if value else "false")
     elif kind is str:
-        parts.append(_quote(value))
+        parts.append(encode_basestring(value))
     elif kind is int:
         parts.append(str(value))
     elif kind is float:
@@ -90,7 +125,7 @@ def _write_object(value: Mapping[Any, Any], where: str, parts: list[str], depth:
     for position, name in enumerate(sorted(value)):
         if position:
             parts.append(",")
-        parts.append(_quote(name))
+        parts.append(encode_basestring(name))
         parts.append(":")
         _write(value[name], f"{where}.{name}", parts, depth + 1)
     parts.append("}")

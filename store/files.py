@@ -134,9 +134,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     fsync_path(path.parent)
 
 
-def to_json(document: Any) -> bytes:
-    """Readable JSON of a record; NaN is refused because other readers do."""
-    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+def to_json(document: Any, indent: int | None = 1) -> bytes:
+    """JSON of a record, readable unless `indent` is None, which is quicker; NaN is refused because other readers do."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
     return text.encode("utf-8") + b"\n"
 
 

@@ -33,7 +33,7 @@ class Plans:
         identifier = blake3(b"budgetctl plan\x00" + encode(document, root="plan")).hexdigest()
         with disk_errors(self._layout.root):
             if not self._layout.plan(identifier).exists():
-                write_atomic(self._layout.plan(identifier), to_json(document))
+                write_atomic(self._layout.plan(identifier), to_json(document, indent=None))
         return identifier
 
     def load(self, prefix: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class BaseRequest:
     located: Mapping[str, Path] = field(default_factory=dict)
     """Content hash → folder, for `Execution.sources`."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Key of its artifact."""
         return payload_of(self.stage).key

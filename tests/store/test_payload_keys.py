@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import Payload
-from store.canonical import encode
+from store.canonical import encode, write
 from store.errors import UnencodableValue, UsageError
 
 GOLDEN = Path(__file__).parent / "golden_keys.json"
@@ -49,6 +49,11 @@ def test_golden_file_sets_every_field_of_a_payload_away_from_its_default() -> No
     for name in plain.document():
         changed = {**full.document(), name: {"stage": "eval", "revision": 9, "schema": 9}.get(name, {})}
         assert Payload.from_document(changed).key != full.key, f"{name} does not enter the key"
+
+
+@given(JSON_VALUES | st.just([0.0, -0.0, {"a": -0.0}, (1, 1.0, True)]))
+def test_the_quick_encoder_writes_what_the_careful_one_does(value: Any) -> None:
+    assert encode(value).decode() == write(value, "value")
 
 
 @given(JSON_VALUES)
