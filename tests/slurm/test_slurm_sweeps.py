@@ -19,8 +19,10 @@ from slurm_cluster import (
 
 from budgetctl.console import SilentReporter
 from budgetctl.models.tiny import TinyConfig, pretrain
+from budgetctl.study.build import plan_study
 from budgetctl.study.plan import Plan
 from budgetctl.study.progress import read_progress
+from budgetctl.study.recipe import load_recipe
 from budgetctl.study.state import StageState, state_of
 from store import Store
 
@@ -84,6 +86,19 @@ def test_two_sweeps_at_once_run_each_shared_stage_once(
     assert len(workers) > 1, "one worker did everything"
     table = cluster.run(*BUDGETCTL, "report", "--grid", str(two), "--store", str(folder))
     assert "dpo" in table
+
+
+def test_forks_grow_while_the_array_runs(cluster: Cluster, tmp_path: Path) -> None:
+    forks = {"every": 16, "dev_size": 8, "triggers": [{"at": [16, 32]}, {"perplexity": 1.001}]}
+    recipe = write_recipe(tmp_path / "forked.yaml", budgets=[48], shares=[], forks=forks)
+    folder = tmp_path / "store"
+    job = cluster.submit(recipe, folder)
+    assert cluster.wait_for_end(job) == {"COMPLETED"}
+    store = Store.open(folder)
+    plan = plan_study(load_recipe(recipe), store)
+    cells = {cell.axes["fork"]: cell.axes for cell in plan.cells if cell.axes.get("role") == "fork"}
+    assert {name: axes["n_pft"] for name, axes in cells.items()} == {"examples=16": 32, "examples=32": 16}
+    assert_complete_and_clean(store, plan)
 
 
 def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_path: Path) -> None:
