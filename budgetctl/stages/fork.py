@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -80,7 +81,10 @@ class ForkStage:
         import json  # noqa: PLC0415
 
         trunk = context.parents["trunk"]
-        record = self._record(trunk)
+        if FORKS_FILE not in trunk.files:
+            raise UsageError(f"{trunk.key[:12]} is a {trunk.stage} artifact; a fork starts from a trunk")
+        records = read_forks(trunk.path(FORKS_FILE))
+        record = self._record(records)
         text = json.dumps(asdict(record), indent=1, allow_nan=False)
         (context.draft.files / FORK_FILE).write_text(text + "\n", encoding="utf-8")
         names = ("trigger", "fired", "same_as", "step", "examples", "distinct", "epoch", "learning_rate")
@@ -97,20 +101,19 @@ class ForkStage:
                 if name.startswith(f"{record.folder}/adapter_"):
                     context.draft.link(trunk.path(name), name.rsplit("/", 1)[-1])
             return found
-        return {**found, **self._annealed(context, record, self.identity.anneal)}
+        return {**found, **self._annealed(context, record, records, self.identity.anneal)}
 
-    def _record(self, trunk: Artifact) -> ForkRecord:
-        if FORKS_FILE not in trunk.files:
-            raise UsageError(f"{trunk.key[:12]} is a {trunk.stage} artifact; a fork starts from a trunk")
-        records = read_forks(trunk.path(FORKS_FILE))
+    def _record(self, records: Sequence[ForkRecord]) -> ForkRecord:
         wanted = self.identity.trigger.name
         record = next((record for record in records if record.trigger == wanted), None)
         if record is None:
             watched = ", ".join(record.trigger for record in records) or "nothing"
-            raise UsageError(f"trunk {trunk.key[:12]} watched for {watched}, not for {wanted}")
+            raise UsageError(f"trunk {self.trunk[:12]} watched for {watched}, not for {wanted}")
         return record
 
-    def _annealed(self, context: StageContext, record: ForkRecord, anneal: Anneal) -> Mapping[str, Metric]:
+    def _annealed(
+        self, context: StageContext, record: ForkRecord, records: Sequence[ForkRecord], anneal: Anneal
+    ) -> Mapping[str, Metric]:
         from budgetctl.stages.training_job import run_training  # noqa: PLC0415
         from budgetctl.training.job import Annealing  # noqa: PLC0415
         from budgetctl.training.order import RowOrder  # noqa: PLC0415
@@ -120,12 +123,12 @@ class ForkStage:
             raise UsageError(
                 f"trunk {trunk.key[:12]} was trained over another base, or on other rows, than named here"
             )
-        known = self._twin(context, record)
+        known = self._twin(context, {other.trigger for other in records if other.folder == record.folder})
         if known is not None:
             for name in known.files:
                 if name != FORK_FILE:
                     context.draft.link(known.path(name), name)
-            return {name: known.metrics[name] for name in ANNEALED_METRICS}
+            return {name: known.metrics[name] for name in ANNEALED_METRICS if name in known.metrics}
         state = f"{record.folder}/state"
         if not any(name.startswith(f"{state}/") for name in trunk.files):
             raise UsageError(
@@ -156,12 +159,13 @@ class ForkStage:
         kept = {name: trained[name] for name in ANNEALED_METRICS if name in trained}
         return {**kept, "annealed_examples": more, "distinct": order.distinct(record.examples + more)}
 
-    def _twin(self, context: StageContext, record: ForkRecord) -> Artifact | None:
-        """The published fork of the trigger that names the same state, annealed in the same way."""
+    def _twin(self, context: StageContext, names: AbstractSet[str]) -> Artifact | None:
+        """A published fork of another trigger that names the same state, annealed in the same way."""
         triggers = TrunkIdentity.model_validate(context.parents["trunk"].identity).watch.triggers
         for trigger in triggers:
-            if trigger.name == record.same_as:
+            if trigger.name in names and trigger != self.identity.trigger:
                 identity = ForkIdentity(trigger=trigger, anneal=self.identity.anneal)
                 key = payload_of(ForkStage(identity, self.trunk, self.base, self.data)).key
-                return context.store.artifact(key, deep=True) if context.store.has(key) else None
+                if context.store.has(key):
+                    return context.store.artifact(key, deep=True)
         return None
