@@ -16,7 +16,17 @@ from budgetctl.cli.common import (
     ThreadsOption,
     open_store,
     run_stage,
-    settings_from,
+)
+from budgetctl.cli.training_options import (
+    BatchSizeOption,
+    CheckpointOption,
+    EpochsOption,
+    ProcessesOption,
+    RateOption,
+    SeedOption,
+    TrackOption,
+    training_execution,
+    training_settings,
 )
 
 
@@ -28,21 +38,22 @@ def pft(
         ),
     ],
     data: Annotated[str, typer.Option(help="Key of pairs, from `budgetctl data --kind pref`.")],
-    method: Annotated[str, typer.Option(help="dpo, kto, ipo, …")] = "dpo",
+    method: Annotated[str, typer.Option(help="dpo, kto, ipo, simpo, orpo, …")] = "dpo",
     beta: Annotated[
         float | None, typer.Option(help="Strength of the pull to the reference.", show_default=False)
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.", show_default=False)] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=False)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Effective batch size.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the adapter's initial weights and the order of pairs.")] = 0,
+    epochs: EpochsOption = None,
+    lr: RateOption = None,
+    batch_size: BatchSizeOption = None,
+    seed: SeedOption = 0,
     settings: SetOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = 1,
+    checkpoint_every: CheckpointOption = 600.0,
+    track: TrackOption = None,
     offline: OfflineOption = False,
     steal: StealOption = False,
 ) -> None:
@@ -50,18 +61,12 @@ def pft(
 
     Example: budgetctl pft --method dpo --from $S --data $(budgetctl data arith --kind pref --size 256)
     """
-    from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_start  # noqa: PLC0415
     from budgetctl.study.requests import pft_stage  # noqa: PLC0415
 
     opened = open_store(store)
-    execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
+    execution = training_execution(device, micro_batch, threads, processes, checkpoint_every, track, offline)
     rows = opened.resolve(data)  # before the base, which may take long to make
     base, policy = find_start(start, opened, execution)
-    chosen = {**settings_from(settings), "method": method}
-    for name, value in (("beta", beta), ("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None:
-            chosen[name] = value
-    if lr is not None:
-        chosen.setdefault("optimizer", {})["learning_rate"] = lr
-    run_stage(pft_stage(base, policy, rows, chosen, seed), opened, execution, steal)
+    chosen = training_settings(settings, lr, beta=beta, epochs=epochs, batch_size=batch_size)
+    run_stage(pft_stage(base, policy, rows, {**chosen, "method": method}, seed), opened, execution, steal)

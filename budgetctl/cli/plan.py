@@ -20,6 +20,7 @@ from budgetctl.cli.common import (
     open_store,
     recipe_from,
 )
+from budgetctl.cli.training_options import ProcessesOption, TrackOption, worker_options
 
 if TYPE_CHECKING:
     from budgetctl.study.estimate import PlanEstimate
@@ -77,6 +78,8 @@ def plan(
     python: Annotated[str | None, _batch("--python", "Interpreter on the nodes.")] = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
+    processes: ProcessesOption = 1,
+    track: TrackOption = None,
     checkpoint_every: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds between a training's checkpoints.", show_default=False),
@@ -128,6 +131,7 @@ def plan(
         print(to_dot(planned, state))
     elif wanted in ("slurm", "bash"):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
+        options += worker_options(processes, track)
         options += ["--checkpoint-every", f"{checkpoint_every:g}"] if checkpoint_every is not None else []
         options += ["--forgive-before", now] if retry_failed else []
         print(_script(wanted, recipe.slurm, planned, plan_id, state, opened.root, options), end="")

@@ -18,6 +18,7 @@ from budgetctl.cli.common import (
     open_store,
     recipe_from,
 )
+from budgetctl.cli.training_options import ProcessesOption, TrackOption, worker_options
 
 
 def run(
@@ -32,6 +33,8 @@ def run(
     only: Annotated[Literal["data"] | None, typer.Option(help="Prepare every dataset and stop.")] = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
+    processes: ProcessesOption = 1,
+    track: TrackOption = None,
     offline: OfflineOption = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try stages again that were given up.")
@@ -69,6 +72,7 @@ def run(
     if hits < len(plan.stages):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += ["--offline"] if offline else []
+        options += worker_options(processes, track)
         options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
         workers = min(jobs or default_jobs(len(visible_gpus())), len(plan.stages) - hits)
         with stop_on_signals() as stop:

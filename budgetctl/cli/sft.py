@@ -16,7 +16,17 @@ from budgetctl.cli.common import (
     ThreadsOption,
     open_store,
     run_stage,
-    settings_from,
+)
+from budgetctl.cli.training_options import (
+    BatchSizeOption,
+    CheckpointOption,
+    EpochsOption,
+    ProcessesOption,
+    RateOption,
+    SeedOption,
+    TrackOption,
+    training_execution,
+    training_settings,
 )
 
 
@@ -25,17 +35,18 @@ def sft(
         str, typer.Option(help="A base model: its key, a name such as tiny or llama3-1B, a folder, a hub id.")
     ],
     data: Annotated[str, typer.Option(help="Key of SFT rows, from `budgetctl data --kind sft`.")],
-    epochs: Annotated[float | None, typer.Option(help="Passes over the rows.", show_default=False)] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=False)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Effective batch size.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the adapter's initial weights and the order of rows.")] = 0,
+    epochs: EpochsOption = None,
+    lr: RateOption = None,
+    batch_size: BatchSizeOption = None,
+    seed: SeedOption = 0,
     settings: SetOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
+    processes: ProcessesOption = 1,
+    checkpoint_every: CheckpointOption = 600.0,
+    track: TrackOption = None,
     offline: OfflineOption = False,
     steal: StealOption = False,
 ) -> None:
@@ -46,19 +57,12 @@ def sft(
 
     Example: budgetctl sft --base tiny --data $(budgetctl data arith --size 256) --epochs 4
     """
-    from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import find_base  # noqa: PLC0415
     from budgetctl.study.requests import sft_stage  # noqa: PLC0415
 
     opened = open_store(store)
-    execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
+    execution = training_execution(device, micro_batch, threads, processes, checkpoint_every, track, offline)
     rows = opened.resolve(data)  # before the base, which may take long to make
     found = find_base(base, opened, execution)
-    chosen = settings_from(settings)
-    if epochs is not None:
-        chosen["epochs"] = epochs
-    if batch_size is not None:
-        chosen["batch_size"] = batch_size
-    if lr is not None:
-        chosen.setdefault("optimizer", {})["learning_rate"] = lr
+    chosen = training_settings(settings, lr, epochs=epochs, batch_size=batch_size)
     run_stage(sft_stage(found, rows, chosen, seed), opened, execution, steal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from budgetctl.cli.common import (
     ThreadsOption,
     open_store,
 )
+from budgetctl.cli.training_options import CheckpointOption, ProcessesOption, TrackOption, training_execution
 
 
 def worker(
@@ -26,9 +28,9 @@ def worker(
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
     offline: OfflineOption = False,
-    checkpoint_every: Annotated[
-        float, typer.Option(min=0, help="Seconds between a training's checkpoints.")
-    ] = 600.0,
+    processes: ProcessesOption = 1,
+    checkpoint_every: CheckpointOption = 600.0,
+    track: TrackOption = None,
     max_failures: Annotated[int, typer.Option(min=1, help="Failures after which a stage is given up.")] = 2,
     forgive_before: Annotated[
         str, typer.Option(help="ISO time before which failures do not count.", hidden=True)
@@ -58,9 +60,9 @@ def worker(
     from budgetctl.errors import InterruptedRunError  # noqa: PLC0415
     from budgetctl.provenance import code_revision  # noqa: PLC0415
     from budgetctl.signals import stop_on_signals, stop_with_parent  # noqa: PLC0415
-    from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.board import StoreState  # noqa: PLC0415
     from budgetctl.study.deadline import TimeLimit  # noqa: PLC0415
+    from budgetctl.study.labels import labels_of  # noqa: PLC0415
     from budgetctl.study.plan import Plan  # noqa: PLC0415
     from budgetctl.study.running import StageRunner  # noqa: PLC0415
     from budgetctl.study.worker import RetryPolicy, Worker  # noqa: PLC0415
@@ -70,17 +72,12 @@ def worker(
         stop_with_parent()
         opened = open_store(store, create=False)
         plan = Plan.from_document(opened.load_plan(plan_id))
-        execution = Execution(
-            device=device,
-            micro_batch=micro_batch,
-            threads=threads,
-            offline=offline,
-            checkpoint_every_s=checkpoint_every,
-            sources={name: Path(path) for name, path in plan.sources.items()},
-        )
+        execution = training_execution(
+            device, micro_batch, threads, processes, checkpoint_every, track, offline
+        ).model_copy(update={"sources": {name: Path(path) for name, path in plan.sources.items()}})
         if planned_with and planned_with != (here := code_revision()):
             reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")
-        runner = StageRunner(opened, execution, reporter, stop)
+        runner = StageRunner(opened, execution, reporter, stop, partial(labels_of, plan))
         loop = Worker(
             plan,
             StoreState(opened),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from budgetctl.console import Reporter
 from budgetctl.schema import Frozen
@@ -44,6 +44,8 @@ class Execution(Frozen):
     """Never ask a hub."""
     track: str | None = None
     """An experiment tracker to mirror logged values to: `wandb` or `trackio`."""
+    study: Mapping[str, Any] = {}
+    """For the tracker: the `plan`'s name, and budget, share and the other axes of the cells that need this stage."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from budgetctl.engines.kept import close_engines
+from budgetctl.models.loading import choose_device
 from budgetctl.models.templates import Template
 from budgetctl.stages.kept_tokens import bring_tokens, keep_tokens
 from budgetctl.stages.stage import Metric, StageContext
@@ -43,8 +45,10 @@ def run_training(
         "parents": dict(payload.parents),
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
+        **execution.study,
     }
-    with tracker(execution.track, f"{payload.stage}-{payload.key[:12]}", config, context.reporter) as track:
+    name, group = f"{payload.stage}-{payload.key[:12]}", execution.study.get("plan")
+    with tracker(execution.track, name, config, context.reporter, group) as track:
         job = TrainingJob(
             base=context.parents["base"].path(),
             parent=parent,
@@ -66,6 +70,8 @@ def run_training(
             annealing=annealing,
             keep=context.keep,
         )
+        if choose_device(execution.device).type == "cuda":
+            close_engines(context.keep)  # an engine takes all the memory it finds
         metrics = train(job, settings)
     keep_tokens(context, untokenised)
     if wanted is not None and known is None:

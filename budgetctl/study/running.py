@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from budgetctl.console import Reporter
 from budgetctl.engines.kept import close_engines
@@ -18,18 +19,26 @@ class StageRunner:
     """Runs planned stages in this process."""
 
     def __init__(
-        self, store: Store, execution: Execution, reporter: Reporter, should_stop: Callable[[], bool]
+        self,
+        store: Store,
+        execution: Execution,
+        reporter: Reporter,
+        should_stop: Callable[[], bool],
+        labels: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:
-        self._store, self._execution = store, execution
+        self._store, self._execution, self._labels = store, execution, labels
         self._reporter, self._should_stop = reporter, should_stop
         self._keep: dict[str, object] = {}
 
     def run(self, payload: Payload) -> str | None:
         """Run a stage and return a line about it, or None if it was there already; raises what `execute` raises."""
         reporter = ProgressReporter(self._reporter, self._store.root, payload.key)
+        execution = self._execution
+        if execution.track is not None:
+            execution = execution.model_copy(update={"study": self._labels(payload.key)})
         try:
             outcome = execute(
-                stage_from(payload), self._store, self._execution, reporter,
+                stage_from(payload), self._store, execution, reporter,
                 should_stop=self._should_stop, keep=self._keep,
             )  # fmt: skip
         finally:

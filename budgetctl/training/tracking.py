@@ -17,9 +17,21 @@ TRACKERS = ("wandb", "trackio")
 PROJECT = "budgetctl"
 
 
+def require_tracker(name: str | None) -> None:
+    """Refuse a tracker that cannot be used here.
+
+    Raises:
+        UsageError: There is no such tracker, or its package is not installed.
+    """
+    if name is not None and name not in TRACKERS:
+        raise UsageError(f"There is no tracker '{name}'. Known: {', '.join(TRACKERS)}.")
+    if name is not None and find_spec(name) is None:
+        raise UsageError(f"Tracking with {name} needs its package: pip install 'budgetctl[track]'.")
+
+
 @contextmanager
 def tracker(
-    name: str | None, run: str, config: Mapping[str, Any], reporter: Reporter
+    name: str | None, run: str, config: Mapping[str, Any], reporter: Reporter, group: str | None = None
 ) -> Iterator[Track | None]:
     """Open a tracker's run and yield what takes each step's figures; None if there is none.
 
@@ -28,8 +40,9 @@ def tracker(
     Args:
         name: `wandb`, `trackio` or None.
         run: Name of the run.
-        config: What the run is: its key, parents and settings.
+        config: What the run is: its key, parents, settings and place in the study.
         reporter: Is told once if the tracker fails.
+        group: Name of the study that the run belongs to; None leaves it to the tracker's own settings.
 
     Raises:
         UsageError: There is no such tracker, or its package is not installed.
@@ -37,12 +50,10 @@ def tracker(
     if name is None:
         yield None
         return
-    if name not in TRACKERS:
-        raise UsageError(f"There is no tracker '{name}'. Known: {', '.join(TRACKERS)}.")
-    if find_spec(name) is None:
-        raise UsageError(f"Tracking with {name} needs its package: pip install 'budgetctl[track]'.")
+    require_tracker(name)
     guarded = _Guarded(name, reporter)
-    guarded.call(lambda module: module.init(project=PROJECT, name=run, config=dict(config)))
+    grouped = {} if group is None else {"group": group}
+    guarded.call(lambda module: module.init(project=PROJECT, name=run, config=dict(config), **grouped))
     try:
         yield guarded.log
     finally:

@@ -17,6 +17,8 @@ from wandb.proto import wandb_internal_pb2
 
 from budgetctl.console import SilentReporter
 from budgetctl.errors import UsageError
+from budgetctl.study.labels import labels_of
+from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.training.config import LoraSettings, SftSettings
 from budgetctl.training.run import train
 from budgetctl.training.tracking import tracker
@@ -60,6 +62,27 @@ def test_every_step_is_mirrored(make_job: Any, monkeypatch: pytest.MonkeyPatch) 
     assert all(
         {"loss", "learning_rate", "grad_norm"} <= set(figures) for name, figures in calls if name == "log"
     )
+
+
+def test_a_study_is_a_group_and_its_cells_are_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = stand_in("wandb", monkeypatch)
+    with tracker("wandb", "run", {"key": "k"}, SilentReporter(), group="my-study"):
+        pass
+    assert calls[0][1]["group"] == "my-study"
+    cells = (
+        PlannedCell(
+            "one", {"base": "tiny", "budget": 8.0, "share": 1.0, "method": "dpo", "seed": 0}, {"sft": "k"}
+        ),
+        PlannedCell(
+            "two", {"base": "tiny", "budget": 16.0, "share": 0.5, "method": "dpo", "seed": 0}, {"sft": "k"}
+        ),
+        PlannedCell(
+            "three", {"base": "other", "budget": 99.0, "share": 0.0, "method": None, "seed": 0}, {"sft": "m"}
+        ),
+    )
+    assert labels_of(Plan("my-study", {}, cells, {}), "k") == {
+        "plan": "my-study", "base": "tiny", "method": "dpo", "budget": [8.0, 16.0], "share": [0.5, 1.0], "seed": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("breaks", ["init", "log", "finish"])
