@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from budgetctl.analysis.cells import CellResult
 from budgetctl.analysis.uncertainty import (
     Difference,
     Estimate,
     difference,
     estimate,
-    paired_items,
     seed_noise,
+    shared_items,
 )
 from budgetctl.analysis.words import value_text
 from budgetctl.errors import UsageError
+from budgetctl.scoring.intervals import Interval
+from budgetctl.scoring.paired import McNemar, mcnemar_exact, paired_bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,9 @@ class Comparison:
     Attributes:
         gap: left minus right.
         wins, losses, draws: items on which left did better, worse, the same; None if not paired.
+        unshared: items that only one side answered.
+        mcnemar: exact test, where every item is right or wrong and each side is one model.
+        bootstrap: percentile interval of the paired difference, resampling items; None if not paired.
     """
 
     left: Estimate
@@ -35,6 +42,9 @@ class Comparison:
     losses: int | None
     draws: int | None
     confidence: float
+    unshared: int = 0
+    mcnemar: McNemar | None = None
+    bootstrap: Interval | None = None
 
     @property
     def verdict(self) -> str:
@@ -60,6 +70,10 @@ class Comparison:
             "losses": self.losses,
             "draws": self.draws,
             "real": self.gap.is_real,
+            "unshared": self.unshared,
+            "mcnemar_p": None if self.mcnemar is None else self.mcnemar.p_value,
+            "bootstrap_low": None if self.bootstrap is None else self.bootstrap.low,
+            "bootstrap_high": None if self.bootstrap is None else self.bootstrap.high,
         }
 
     def as_text(self) -> str:
@@ -72,6 +86,17 @@ class Comparison:
         lines.append(gap)
         if self.wins is not None:
             lines.append(f"items: first better on {self.wins}, second on {self.losses}, same on {self.draws}")
+        if self.mcnemar is not None:
+            only = (
+                f"{self.mcnemar.only_first} only by the first, {self.mcnemar.only_second} only by the second"
+            )
+            lines.append(f"McNemar's exact test: p = {self.mcnemar.p_value:.2g} (right {only})")
+        if self.bootstrap is not None and self.bootstrap.half_width > 0:
+            lines.append(f"bootstrap over items: {self.bootstrap.low:+.3f} to {self.bootstrap.high:+.3f}")
+        if self.unshared:
+            lines.append(
+                f"{self.unshared} items that only one side answered are left out of the paired figures"
+            )
         return "\n".join([*lines, self.verdict]) + "\n"
 
 
@@ -92,7 +117,13 @@ def compare(
     if len(tasks) > 1:
         raise UsageError(f"results of different tasks cannot be compared: {', '.join(sorted(tasks))}")
     noise = seed_noise([left, right])
-    items = paired_items(left, right)
+    shared = shared_items(left, right)
+    items = None if shared is None else shared[0] - shared[1]
+    mcnemar = bootstrap = None
+    if shared is not None and len(shared[0]) > 1:
+        bootstrap = paired_bootstrap(shared[1], shared[0], confidence).interval
+        if len(left) == len(right) == 1 and all(np.isin(side, (0.0, 1.0)).all() for side in shared):
+            mcnemar = mcnemar_exact(*shared)
     return Comparison(
         left=estimate(left, noise, confidence),
         right=estimate(right, noise, confidence),
@@ -101,4 +132,13 @@ def compare(
         losses=None if items is None else int((items < 0).sum()),
         draws=None if items is None else int((items == 0).sum()),
         confidence=confidence,
+        unshared=_unshared(left, right) if shared is not None else 0,
+        mcnemar=mcnemar,
+        bootstrap=bootstrap,
     )
+
+
+def _unshared(left: Sequence[CellResult], right: Sequence[CellResult]) -> int:
+    """How many items only one side answered."""
+    sides = [set(side[0].verdicts.items) for side in (left, right) if side[0].verdicts is not None]
+    return len(sides[0] ^ sides[1])

@@ -161,17 +161,26 @@ def difference(
 
 def paired_items(left: Sequence[CellResult], right: Sequence[CellResult]) -> FloatArray | None:
     """Per shared item, left minus right, each averaged over its seeds; None without shared verdicts."""
+    shared = shared_items(left, right)
+    return None if shared is None else shared[0] - shared[1]
+
+
+def shared_items(
+    left: Sequence[CellResult], right: Sequence[CellResult]
+) -> tuple[FloatArray, FloatArray] | None:
+    """Both sides' verdicts on the items they share, each averaged over its seeds; None without shared verdicts."""
     first, second = verdict_matrix(left), verdict_matrix(right)
     if first is None or second is None:
         return None
+    means = first[1].mean(axis=0), second[1].mean(axis=0)
     if first[0] is second[0] or first[0] == second[0]:
-        return np.asarray(first[1].mean(axis=0) - second[1].mean(axis=0), dtype=np.float64)
+        return means
     place = {item: index for index, item in enumerate(second[0])}
     shared = [(i, place[item]) for i, item in enumerate(first[0]) if item in place]
     if not shared:
         return None
     rows, columns = (list(indices) for indices in zip(*shared, strict=True))
-    return np.asarray(first[1].mean(axis=0)[rows] - second[1].mean(axis=0)[columns], dtype=np.float64)
+    return means[0][rows], means[1][columns]
 
 
 def _item_variance(replicates: Sequence[CellResult]) -> tuple[float | None, int | None]:

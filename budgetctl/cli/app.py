@@ -96,7 +96,7 @@ app.command("fork", rich_help_panel=STAGE)(fork.fork)
 app.command("pft", rich_help_panel=STAGE)(pft.pft)
 app.command("gen", rich_help_panel=STAGE)(gen.gen)
 app.command("export", rich_help_panel=STAGE)(export.export)
-app.command("eval", rich_help_panel=STAGE)(eval.evaluate)
+app.add_typer(eval.app, name="eval", rich_help_panel=STAGE)
 
 artifacts = typer.Typer(
     help="Look after the artifacts: list, show, check, collect, share.", no_args_is_help=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from budgetctl.stages.stage import Execution, Stage
     from budgetctl.study.recipe import Recipe
-    from store import Store
+    from store import Artifact, Store
 
 STORE_FOLDER = ".budgetctl"
 
@@ -150,19 +151,47 @@ def _number(value: Any) -> Any:
 
 def run_stage(stage: Stage, store: Store, execution: Execution, steal: bool = False) -> str:
     """Run one stage (or find it), print its key on stdout, and return it."""
+    key = finished(stage, store, execution, steal).key
+    print(key)
+    return key
+
+
+def finished(
+    stage: Stage,
+    store: Store,
+    execution: Execution,
+    steal: bool = False,
+    keep: dict[str, object] | None = None,
+) -> Artifact:
+    """Run one stage (or find it), say on stderr what came out, and return its artifact.
+
+    Args:
+        stage: What to run.
+        store: Where it is looked for and published.
+        execution: How to run it.
+        steal: Take the lease even if another process holds it.
+        keep: What several stages of one command share, such as an engine.
+    """
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.signals import stop_on_signals  # noqa: PLC0415
     from budgetctl.stages.execute import execute  # noqa: PLC0415
 
     reporter = make_reporter(quiet="BUDGETCTL_QUIET" in os.environ)
     with stop_on_signals() as stop:
-        outcome = execute(stage, store, execution, reporter, should_stop=stop, steal=steal)
-    if outcome.hit:
-        reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: found in {store.root}")
-    else:
-        figures = "  ".join(
-            f"{n} {v:.4g}" for n, v in outcome.artifact.metrics.items() if isinstance(v, float)
-        )
-        reporter.say(f"{stage.name} {outcome.artifact.key[:12]}: done in {outcome.wall_s:.1f} s  {figures}")
-    print(outcome.artifact.key)
-    return outcome.artifact.key
+        outcome = execute(stage, store, execution, reporter, should_stop=stop, keep=keep, steal=steal)
+    how = f"found in {store.root}" if outcome.hit else f"done in {outcome.wall_s:.1f} s"
+    reporter.say(
+        f"{stage.name} {outcome.artifact.key[:12]}: {how}  {figures(outcome.artifact.metrics)}".rstrip()
+    )
+    return outcome.artifact
+
+
+def figures(metrics: Mapping[str, Any]) -> str:
+    """The figures of an artifact in one line, each with its interval where it has one."""
+    told = []
+    for name, value in metrics.items():
+        if isinstance(value, float) and not name.endswith(("_low", "_high")):
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            interval = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
+            told.append(f"{name} {value:.4g}{interval}")
+    return "  ".join(told)

@@ -38,7 +38,8 @@ def compare(
     Example: budgetctl report compare 3f9a 77c0
     """
     opened = open_store(store, create=False)
-    print_comparison(*(opened.artifact(opened.resolve(key)) for key in (left, right)), json_)
+    first, second = (opened.artifact(opened.resolve(key)) for key in (left, right))
+    print_comparison(first, second, json_)
 
 
 def print_comparison(left: Artifact, right: Artifact, as_json: bool) -> None:

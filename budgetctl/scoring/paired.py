@@ -1,5 +1,6 @@
 """Two checkpoints on the same prompts: is the difference more than noise?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, resampled_ratios
 from budgetctl.scoring.intervals import Interval
+from budgetctl.scoring.perplexity import RowLoss
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,86 @@ def paired_bootstrap(
         difference=float(differences.mean()),
         interval=percentile_interval(replicates, level),
         prompts=differences.size,
+    )
+
+
+@dataclass(frozen=True)
+class PerplexityRatio:
+    """Perplexity of the first over that of the second, on the same rows.
+
+    Attributes:
+        first: Token-weighted perplexity of the first on the shared rows.
+        second: Of the second.
+        ratio: `first` / `second`; below 1 the first finds the answers likelier.
+        interval: Percentile bootstrap over rows, of the ratio.
+        rows: How many rows both have.
+    """
+
+    first: float
+    second: float
+    ratio: float
+    interval: Interval
+    rows: int
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the interval leaves out one."""
+        return 1.0 not in self.interval
+
+    def as_json(self) -> dict[str, float | int | bool]:
+        """As flat data."""
+        return {
+            "left": self.first, "right": self.second, "ratio": self.ratio, "low": self.interval.low,
+            "high": self.interval.high, "rows": self.rows, "real": self.distinguishable,
+        }  # fmt: skip
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        better = "first" if self.ratio < 1 else "second"
+        verdict = f"the {better} is better" if self.distinguishable else "the two cannot be told apart"
+        return (
+            f"first   perplexity {self.first:.4g}\nsecond  perplexity {self.second:.4g}\n"
+            f"ratio {self.ratio:.4g} (95 %: {self.interval.low:.4g} to {self.interval.high:.4g}, bootstrap over "
+            f"{self.rows} shared rows)\n{verdict}\n"
+        )
+
+
+def perplexity_ratio(
+    first: Sequence[RowLoss],
+    second: Sequence[RowLoss],
+    level: float = 0.95,
+    resamples: int = DEFAULT_RESAMPLES,
+    seed: int = 0,
+) -> PerplexityRatio:
+    """Compare two token-weighted perplexities, drawing rows with both their losses.
+
+    The ratio is exp(Σy1/Σt1 − Σy2/Σt2), each resample taking both sums over the same drawn rows.
+
+    Args:
+        first: One loss per row.
+        second: The same rows in the same order; token counts may differ where each side scores its own answers.
+        level: Confidence level.
+        resamples: How many resamples.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: the two are not of the same length, or hold no rows or no tokens.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"the same rows from both are needed; got {len(first)} and {len(second)}")
+    sums = [
+        np.array([[loss.nll, loss.tokens] for loss in side], dtype=np.float64) for side in (first, second)
+    ]
+    means = [float(side[:, 0].sum() / side[:, 1].sum()) for side in sums]
+    drawn = [resampled_ratios(side[:, 0], side[:, 1], resamples, seed) for side in sums]
+    difference = percentile_interval(drawn[0] - drawn[1], level)
+    interval = Interval(float(np.exp(difference.low)), float(np.exp(difference.high)))
+    return PerplexityRatio(
+        float(np.exp(means[0])),
+        float(np.exp(means[1])),
+        float(np.exp(means[0] - means[1])),
+        interval,
+        len(first),
     )
 
 

@@ -12,8 +12,10 @@ from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import UsageError
 from budgetctl.models.checkpoints import training_of
 from budgetctl.schema import Frozen, describe_problems
+from budgetctl.stages.answering import EngineName
 from budgetctl.stages.eval import EvalIdentity, EvalStage
 from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.perplexity import PerplexityIdentity, PerplexityStage
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Stage, payload_of
@@ -79,6 +81,7 @@ def gen_stage(
     samples: int = 1,
     max_new_tokens: int | None = None,
     seed: int = 0,
+    engine: EngineName = "transformers",
 ) -> GenStage:
     """Answers of a checkpoint (or of the bare base) to evaluation prompts.
 
@@ -89,17 +92,55 @@ def gen_stage(
     identity = GenIdentity(
         template=base.template,
         decoding=Decoding.preset(decoding, longest, samples, seed),
+        engine=engine,
         precision=base.precision,
     )
     return GenStage(identity, base.key, prompts, checkpoint)
 
 
-def eval_stage(generations: Artifact, store: Store) -> EvalStage:
-    """Score generations with the current scorer of their prompts' task."""
+def eval_stage(generations: Artifact, store: Store, pass_at: tuple[int, ...] = ()) -> EvalStage:
+    """Score generations with the current scorer of their prompts' task.
+
+    Args:
+        generations: A generation's artifact.
+        store: Where its prompts are.
+        pass_at: The k of pass@k.
+
+    Raises:
+        UsageError: A k is larger than the number of answers per prompt.
+    """
     prompts = store.artifact(generations.parents["prompts"])
     task = str(prompts.identity["task"])
-    identity = EvalIdentity(task=task, scorer_version=task_named(task).scorer_version)
-    return EvalStage(identity, generations.key, prompts.key)
+    samples = int(generations.identity["decoding"]["samples"])
+    if max(pass_at, default=0) > samples:
+        raise UsageError(
+            f"pass@{max(pass_at)} needs at least {max(pass_at)} answers a prompt, and generation "
+            f"{generations.key[:12]} has {samples}; generate more (--samples), or lower k"
+        )
+    scorer = scorer_of(task, pass_at)
+    return EvalStage(scorer, generations.key, prompts.key)
+
+
+def scorer_of(task: str, pass_at: tuple[int, ...] = ()) -> EvalIdentity:
+    """The current scorer of a task."""
+    return EvalIdentity(task=task, scorer_version=task_named(task).scorer_version, pass_at=pass_at)
+
+
+def perplexity_stage(
+    base: FoundBase | BaseRequest,
+    checkpoint: str | None,
+    prompts: str,
+    generation: str | None = None,
+    engine: EngineName = "transformers",
+) -> PerplexityStage:
+    """How likely a checkpoint (or the bare base) finds gold answers, or the answers of a generation."""
+    identity = PerplexityIdentity(
+        template=base.template,
+        answers="gold" if generation is None else "generated",
+        engine=engine,
+        precision=base.precision,
+    )
+    return PerplexityStage(identity, base.key, prompts, checkpoint, generation)
 
 
 def task_of(checkpoint: str | None, store: Store) -> str:
@@ -125,13 +166,22 @@ def evaluation_stages(
         supply: The task's sources.
         task: Name of the task.
         checkpoint: Its key, or `@role` in a branch, where the keys of these stages are not known yet.
+
+    Raises:
+        UsageError: There is no such way of decoding, or a k of pass@k is larger than the number of answers.
     """
     prompts = eval_data(supply, wanted.split, wanted.size)
     gen = gen_stage(
         base, checkpoint, payload_of(prompts).key, task,
-        decoding=wanted.decoding, max_new_tokens=wanted.max_new_tokens,
+        decoding=wanted.decoding, samples=wanted.samples, max_new_tokens=wanted.max_new_tokens, engine=wanted.engine,
     )  # fmt: skip
+    if max(wanted.pass_at, default=0) > gen.identity.decoding.samples:
+        raise UsageError(
+            f"eval.pass_at: pass@{max(wanted.pass_at)} needs at least as many answers a prompt, and eval.samples is "
+            f"{gen.identity.decoding.samples}"
+        )
     known = checkpoint is None or not checkpoint.startswith("@")
-    scorer = EvalIdentity(task=task, scorer_version=task_named(task).scorer_version)
-    scored = EvalStage(scorer, payload_of(gen).key if known else "@gen", payload_of(prompts).key)
+    scored = EvalStage(
+        scorer_of(task, wanted.pass_at), payload_of(gen).key if known else "@gen", payload_of(prompts).key
+    )
     return [("eval-data", prompts), ("gen", gen), ("eval", scored)]
