@@ -6,6 +6,8 @@ Import the plotting modules late: Matplotlib takes most of a second to load.
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from budgetctl.analysis import escape
+from budgetctl.analysis.fonts import use_fonts_for_all_signs
 
 Item = TypeVar("Item")
 
@@ -103,6 +106,8 @@ def add_note(figure: Any, text: str) -> None:
 def save_figure(figure: Any, path: Path) -> Path:
     """Writes the figure in the format of the file's ending (png, svg or pdf).
 
+    Signs that no installed font knows are named on stderr, once a picture.
+
     Raises:
         ValueError: for another ending.
     """
@@ -112,6 +117,14 @@ def save_figure(figure: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending, {})
     options: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if ending == "png" else {}
-    with mpl.rc_context(_SETTINGS):
+    unknown = use_fonts_for_all_signs(figure)
+    if unknown:
+        print(
+            f"{path.name}: no installed font can draw {' '.join(unknown)}; boxes stand for them "
+            "(fonts such as Noto Sans CJK know most scripts)",
+            file=sys.stderr,
+        )
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         figure.savefig(path, format=ending, dpi=150, metadata=metadata, **options)
     return path

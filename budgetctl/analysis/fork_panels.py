@@ -243,7 +243,8 @@ def _logarithmic(panel: Any) -> None:
 
 
 def _styles(count: int) -> list[LineStyle]:
-    return list(share_styles([float(-place) for place in range(count)]).values()) if count else []
+    """Styles without the lightest, which a grey print would lose."""
+    return list(share_styles([float(-place) for place in range(count + 1)]).values())[:count]
 
 
 def _wrapped(text: str) -> str:
