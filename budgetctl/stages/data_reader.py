@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from budgetctl.data.pool import Pool
     from budgetctl.stages.data import DataIdentity
 
+KEPT_ROWS = 100_000
+"""Larger pools are read again by each stage, rather than held in memory."""
+
 
 class DataReader:
-    """Reads pools, fetching what a hub has, and keeps small ones: a study cuts the same pool many times."""
+    """Reads pools, fetching what a hub has, and keeps all but large ones: a study cuts the same pool many times."""
 
     def __init__(self, context: StageContext, identity: DataIdentity) -> None:
         self._context = context
@@ -38,14 +41,14 @@ class DataReader:
         counting = self._identity.tokens
         counted = f"{self._identity.system_prompt} {counting.model_dump_json()}" if counting else ""
         name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {counted}"
+        self._bring(source)
         kept = self._context.keep.get(name)
         if kept is not None:
             return cast("Pool", kept)
-        self._bring(source)
         ids = frozenset(prompt for texts in self.held_out().values() for prompt in texts)
         folder = None if source.small else self._context.draft.scratch
         pool = load_pool(source, kind, split, self._located, ids, folder, self._counter(stored))
-        if source.small:
+        if len(pool) <= KEPT_ROWS:  # its file may be deleted meanwhile: a mapped file stays readable
             self._context.keep[name] = pool
         return pool
 
