@@ -13,8 +13,11 @@ from budgetctl.cli.common import SetOption, StoreOption, ThresholdsOption, open_
 from budgetctl.cli.drawing import drawn
 
 if TYPE_CHECKING:
+    from budgetctl.analysis.fork_table import ForkTable
     from budgetctl.study.plan import Plan
     from store import Store
+
+Format = Literal["table", "md", "csv", "json", "latex"]
 
 
 def forks(
@@ -29,9 +32,7 @@ def forks(
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
     ] = None,
-    format_: Annotated[
-        Literal["table", "md", "csv", "json", "latex"], typer.Option("--format", help="How to print.")
-    ] = "table",
+    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     settings: SetOption = None,
     thresholds: ThresholdsOption = None,
     store: StoreOption = None,
@@ -40,20 +41,15 @@ def forks(
 
     Example: budgetctl report forks --grid recipes/sweetspot.yaml --plot forks.png
     """
-    from budgetctl.analysis.fork_render import render_forks  # noqa: PLC0415
-    from budgetctl.analysis.fork_table import fork_tables  # noqa: PLC0415
     from budgetctl.errors import UsageError  # noqa: PLC0415
-    from budgetctl.study.fork_results import fork_results  # noqa: PLC0415
 
     if (grid is None) == (plan_id is None):
         raise UsageError("say what to report: --grid RECIPE or --plan ID")
     opened = open_store(store, create=grid is not None)
     plan = _plan(opened, grid, plan_id, settings, thresholds)
-    tables = fork_tables(fork_results(plan, opened))
-    if not tables:
+    if not plan.branches:
         raise UsageError(f"{plan.name} has no forks; give its recipe a `forks` section with triggers")
-    width = shutil.get_terminal_size((100, 24)).columns
-    print(render_forks(tables, format_, width=width, color=sys.stdout.isatty()), end="")
+    tables = print_forks(plan, opened, format_)
     if plot is not None:
         from budgetctl.analysis.fork_plots import plot_forks  # noqa: PLC0415
 
@@ -63,6 +59,18 @@ def forks(
 
         commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report forks")]
         print(f"page: {write_fork_page(html, tables, title=plan.name, commands=commands)}", file=sys.stderr)
+
+
+def print_forks(plan: Plan, store: Store, format_: Format = "table") -> list[ForkTable]:
+    """Print the tables of a plan's forks on stdout, and return them."""
+    from budgetctl.analysis.fork_render import render_forks  # noqa: PLC0415
+    from budgetctl.analysis.fork_table import fork_tables  # noqa: PLC0415
+    from budgetctl.study.fork_results import fork_results  # noqa: PLC0415
+
+    tables = fork_tables(fork_results(plan, store))
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(render_forks(tables, format_, width=width, color=sys.stdout.isatty()), end="")
+    return list(tables)
 
 
 def _plan(

@@ -47,6 +47,7 @@ def run(
     Example: budgetctl run --grid recipes/quickstart.yaml --jobs 2
     """
     from budgetctl.cli.report import print_tables  # noqa: PLC0415
+    from budgetctl.cli.report_forks import print_forks  # noqa: PLC0415
     from budgetctl.console import make_reporter  # noqa: PLC0415
     from budgetctl.engines.gpus import visible_gpus  # noqa: PLC0415
     from budgetctl.errors import BudgetctlError, InterruptedRunError  # noqa: PLC0415
@@ -86,6 +87,8 @@ def run(
     if only == "data":
         return
     print_tables(plan, opened)
+    if plan.branches:
+        print_forks(plan, opened)
     unfinished = len(plan.stages) - state.count(StageState.HIT)
     if unfinished:
         reasons = "\n".join(
