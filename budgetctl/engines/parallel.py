@@ -19,6 +19,11 @@ class ParallelEngine:
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = tuple(engines)
 
+    @property
+    def start_s(self) -> float:
+        """Seconds of the slowest's starts; they start side by side."""
+        return max(engine.start_s for engine in self._engines)
+
     def generate(
         self,
         prompts: Sequence[Prompt],

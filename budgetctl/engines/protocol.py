@@ -154,6 +154,10 @@ def check_texts(prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], con
 class Engine(Protocol):
     """A base model in memory that answers under one adapter after the other."""
 
+    @property
+    def start_s(self) -> float:
+        """Seconds spent on starting processes so far; 0 for an engine that is ready once it exists."""
+
     def generate(
         self,
         prompts: Sequence[Prompt],

@@ -38,8 +38,7 @@ class ServedEngine(ABC):
         self._child: Child | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"budgetctl-{name.lower()}-"))
         self.starts = 0
-        self.start_s = 0.0
-        """Seconds spent on all starts."""
+        self._start_s = 0.0
         atexit.register(self.close)
 
     @abstractmethod
@@ -99,6 +98,11 @@ class ServedEngine(ABC):
         ]
         child = self._ready(max(len(text["ids"]) for text in texts) + 1, adapter)
         return self._scores(child, texts, adapter)
+
+    @property
+    def start_s(self) -> float:
+        """Seconds spent on all starts so far."""
+        return self._start_s
 
     @property
     def process_id(self) -> int | None:
@@ -177,7 +181,7 @@ class ServedEngine(ABC):
         except ChildDied:
             child.close()
             raise
-        self.start_s += time.monotonic() - began
+        self._start_s += time.monotonic() - began
 
     def _stop(self) -> None:
         if self._child is not None:

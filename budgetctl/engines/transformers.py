@@ -42,6 +42,8 @@ class _Row:
 class TransformersEngine:
     """A base model that answers under one adapter after the other; see `engines.protocol.Engine`."""
 
+    start_s = 0.0
+
     def __init__(
         self,
         base: Path | LoadedBase,

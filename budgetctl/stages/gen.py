@@ -78,11 +78,12 @@ class GenStage:
         parts = AnswerParts(context.draft.scratch / "answers")
         done = parts.done()
         total = len(prompts) * self.identity.decoding.samples
-        started, new_tokens, finished = time.monotonic(), 0, len(done)
+        started, new_tokens, finished, start_s = time.monotonic(), 0, len(done), 0.0
         with context.reporter.bar("gen", total) as bar:
             bar.update(finished)
             if finished < total:
                 engine = engine_of(context, self.identity.engine, self.identity.precision)
+                before = engine.start_s
                 answers = engine.generate(
                     prompts, self.identity.decoding, encoder.stop_ids, adapter_of(context), done
                 )
@@ -90,13 +91,14 @@ class GenStage:
                     parts.add(batch, [encoder.decode(answer.token_ids) for answer in batch])
                     new_tokens += sum(len(answer.token_ids) for answer in batch)
                     finished += len(batch)
-                    bar.update(finished, tokens_per_s=new_tokens / (time.monotonic() - started))
+                    start_s = engine.start_s - before
+                    bar.update(finished, tokens_per_s=new_tokens / (time.monotonic() - started - start_s))
                     if context.should_stop() and finished < total:
                         raise InterruptedRunError(
                             f"gen stopped after {finished} of {total} answers; the same command goes on from there."
                         )
         records = parts.write(context.draft.files / ANSWERS_FILE, [row["prompt_id"] for row in rows])
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - start_s
         tokens = [len(record["token_ids"]) for record in records]
         return {
             "prompts": len(prompts),
@@ -104,6 +106,7 @@ class GenStage:
             "truncated": sum(record["finish_reason"] == "length" for record in records),
             "mean_tokens": sum(tokens) / max(1, len(tokens)),
             "resumed_answers": len(done),
+            "engine_start_s": round(start_s, 3),
             "generate_s": round(seconds, 3),
             "tokens_per_s": round(new_tokens / seconds, 1) if seconds else 0.0,
         }

@@ -127,6 +127,8 @@ def test_one_that_dies_mid_batch_is_started_once_more_and_then_given_up(small_ba
 class Failing:
     """An engine that answers one batch and then breaks."""
 
+    start_s = 0.0
+
     def __init__(self, inner: Engine) -> None:
         self._inner = inner
 
