@@ -10,6 +10,9 @@ from budgetctl.analysis import escape
 
 _LATEX = {"±": r"$\pm$", "≈": r"$\approx$", "−": "$-$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$"}
 _FIRST_COLUMN = 20
+_SHORT = 14
+"""Entries up to this width stay on one line, unless the terminal is narrow."""
+_NARROW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class FlatTable:
 
 
 def terminal_tables(tables: Sequence[FlatTable], *, width: int, color: bool) -> str:
-    """For people at a terminal; entries of the first column are broken at spaces to fit the width."""
+    """For people at a terminal; long entries are broken at spaces to fit the width."""
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -44,7 +48,9 @@ def terminal_tables(tables: Sequence[FlatTable], *, width: int, color: bool) -> 
         for column, name in enumerate(table.head):
             if column:
                 title = Text(name.replace(" (", "\n("))
-                grid.add_column(title, justify="right", no_wrap=True, overflow="fold")
+                widest = max(cell_len(row[column]) for row in table.rows) if table.rows else 0
+                whole = widest <= _SHORT and width >= _NARROW
+                grid.add_column(title, justify="right", no_wrap=whole, overflow="fold")
             else:
                 grid.add_column(Text(name), overflow="fold", min_width=min(_FIRST_COLUMN, width // 3))
         for row in table.rows:

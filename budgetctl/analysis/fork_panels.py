@@ -79,7 +79,7 @@ def draw_metric(
         panel: Matplotlib axes.
         group: whose trunks.
         metrics: perplexity alone, or several pass@k.
-        title: of the vertical axis.
+        title: of the vertical axis when there are several.
         handles: label → line, for the key; added to.
     """
     for metric, style in zip(metrics, _styles(len(metrics)), strict=True):
@@ -99,7 +99,7 @@ def draw_metric(
     values = [point.value for curve in group.trunks for point in curve.points if point.metric in metrics]
     if values and min(values) > 0 and max(values) / min(values) > _LOG_RANGE and max(values) > 1:
         _logarithmic(panel)
-    panel.set_ylabel(title)
+    panel.set_ylabel(f"{metrics[0] if len(metrics) == 1 else title} (dev)")
     _finish(panel, group)
 
 

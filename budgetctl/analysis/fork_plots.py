@@ -27,8 +27,8 @@ def plot_forks(tables: Sequence[ForkTable], path: Path) -> Path:
     if not groups:
         raise ValueError("nothing to draw: no trunk of the study has run yet")
     metrics = [metric for group in groups for metric in group.metrics]
-    kinds = [(PERPLEXITY, "perplexity (dev)")] if PERPLEXITY in metrics else []
-    kinds += [("pass@", "pass@k (dev)")] if any(metric != PERPLEXITY for metric in metrics) else []
+    kinds = [(PERPLEXITY, PERPLEXITY)] if PERPLEXITY in metrics else []
+    kinds += [("pass@", "pass@k")] if any(metric != PERPLEXITY for metric in metrics) else []
     each = len(kinds) + 2
     shown = groups[: MAX_PANELS // each]
     figure, axes = new_figure(len(shown) * each, columns=min(each, 3) if each != 4 else 2)

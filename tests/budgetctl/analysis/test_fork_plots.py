@@ -73,7 +73,9 @@ def test_one_fork_none_and_a_trunk_alone_are_drawn(tmp_path: Path) -> None:
     scores = ForkResults([fork("examples=64", 4, 0.5, metric=None, value=None)])
     for number, results in enumerate((one, none, scores)):
         assert plot_forks(fork_tables(results), tmp_path / f"{number}.png").stat().st_size > 4000
-    assert "pass@k" not in drawn_text(none, tmp_path / "none.svg")
+    assert "pass@" not in drawn_text(none, tmp_path / "none.svg")
+    single = ForkResults([fork("pass@4>=0.3", 10, 0.5, metric="pass@4")], [curve(metrics=("pass@4",))])
+    assert "pass@4 (dev)" in drawn_text(single, tmp_path / "single.svg")
 
 
 def test_before_a_trunk_has_run_there_is_nothing_to_draw(tmp_path: Path) -> None:

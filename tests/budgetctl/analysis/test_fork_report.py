@@ -205,10 +205,17 @@ def test_csv_and_json_read_back() -> None:
     assert document["forks"][0]["status"] == "done"
 
 
-def test_a_terminal_is_not_overrun() -> None:
-    text = render_forks(fork_tables(study()), "table", width=100)
-    assert max(map(len, text.splitlines())) <= 100
-    assert "gain=0.01)" in text
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_terminal_is_not_overrun_and_loses_nothing(width: int) -> None:
+    rows = [*study().rows, fork("examples=96", 6, 0.25, value=38.05)]
+    table = only(
+        ForkResults(rows, study().trunks, [*study().baselines, baseline("same-split", 0.25, "examples=96")])
+    )
+    text = render_forks([table], "table", width=width)
+    assert max(map(len, text.splitlines())) <= width
+    for words in ("gain=0.01)", "±0.065≈", "same split", "perplexity", "(36.15–40.33)", "did not fire"):
+        assert words in text, words
+    assert text.count("±0.065") == 10  # five forks, three splits, two baselines
 
 
 @given(name=st.text(min_size=1, max_size=20))
