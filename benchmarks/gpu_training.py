@@ -1,147 +1,426 @@
-"""Training on one GPU through the real commands; prints a line of metrics per artifact.
+r"""Training on GPUs through the real stages and commands; a table last, `training.md` and `training.json` under $OUT.
 
-python benchmarks/gpu_training.py PHASE --base FOLDER --gsm8k FOLDER --store FOLDER
+    export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
+    CUDA_VISIBLE_DEVICES=0 python benchmarks/gpu_training.py learning --store /tmp/s0 &
+    CUDA_VISIBLE_DEVICES=1 python benchmarks/gpu_training.py untrained speed shape qlora unsloth kill --store /tmp/s1
+    python benchmarks/gpu_training.py two_gpus --store /tmp/s2
 
-Phases: `learning` (SFT on all of GSM8K's training rows against the untrained model, then DPO and KTO on off-policy
-pairs, each scored on the 1,319 test questions), `methods` (the same model: QLoRA, and a training that is stopped by
-USR2 and resumed), `shape` (SFT and DPO of random weights in the shape of Llama-3.2-1B).
+Phases, each with a time limit of its own; one that fails is reported and the others go on in a fresh process:
+
+- `speed`: SmolLM2-135M-Instruct, SFT, DPO and KTO in bfloat16 with 8-bit AdamW.
+- `shape`: the same three with random weights in the shape of Llama-3.2-1B.
+- `qlora`, `unsloth`: SFT of that shape in four bits, and with unsloth's kernels (with a stacked DPO after it).
+- `kill`: a run stopped by USR2, then killed by SIGKILL, then finished, beside an undisturbed one.
+- `untrained`: the base's score on the GSM8K test questions.
+- `learning`: SFT on all training rows, its score, then DPO on pairs from its own answers, its score.
+- `two_gpus`: one process and two, the same rows.
+
+A trial without a GPU: `python benchmarks/gpu_training.py --tiny` (unsloth and qlora then say what they lack).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-BF16 = ("--set", "precision=bfloat16")
-EIGHT_BIT = ("--set", "optimizer.name=adamw_8bit")
+import pyarrow.parquet
+
+from budgetctl.console import LineReporter
+from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
+from budgetctl.engines.kept import close_engines
+from budgetctl.stages.execute import execute
+from budgetctl.stages.pairs import PairsIdentity, PairsStage
+from budgetctl.stages.stage import Execution, Stage
+from budgetctl.study.bases import FoundBase, base_request, find_base
+from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
+from budgetctl.tasks import task_named
+from store import Artifact, Store
+
+LIMITS_S = {
+    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "untrained": 120, "learning": 480,
+    "two_gpus": 180,
+}  # fmt: skip
+METHODS = ("dpo", "kto")
 
 
-class Session:
-    """Commands over one store, and what they measured."""
+class Bench:
+    """One store, one base, and what was measured."""
 
-    def __init__(self, store: Path, gsm8k: Path) -> None:
-        self.store, self.gsm8k = store, gsm8k
+    def __init__(self, options: argparse.Namespace, root: Path) -> None:
+        self.options, self.tiny = options, options.tiny
+        self.store = Store.open(root, create=True)
+        self.reporter = LineReporter()
+        self.keep: dict[str, object] = {}
+        self.task = "arith" if self.tiny else "gsm8k"
+        self.supply = supply_of(self.task, None if self.tiny else options.gsm8k)
+        self.precision = "float32" if self.tiny else "bfloat16"
+        self.table: list[dict[str, Any]] = []
 
-    def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, "-P", "-m", "budgetctl", *map(str, arguments), "--store", str(self.store)]
+    def size(self, full: int) -> int:
+        return max(16, full // 40) if self.tiny else full
 
-    def run(self, *arguments: object) -> str:
-        done = subprocess.run(self.command(*arguments), stdout=subprocess.PIPE, text=True, check=True)
-        return done.stdout.strip()
+    def do(self, stage: Stage, **how: Any) -> Artifact:
+        execution = Execution(device="cpu" if self.tiny else "auto", sources=self.supply.located, **how)
+        return execute(stage, self.store, execution, self.reporter, keep=self.keep).artifact
 
-    def data(self, kind: str, size: int) -> str:
-        return self.run("data", "gsm8k", "--path", self.gsm8k, "--kind", kind, "--size", size)
+    def base(self) -> FoundBase:
+        if self.tiny:
+            request = base_request("tiny", self.store, {"steps": 20})
+            self.do(request.stage)
+            found = FoundBase(request.key, request.template, request.precision)
+        else:
+            found = find_base(str(self.options.base), self.store, Execution())
+        return replace(found, precision=self.precision)
 
-    def note(self, name: str, key: str) -> None:
-        metrics: dict[str, Any] = json.loads(self.run("store", "show", key))["metrics"]
-        kept = {k: (round(v, 4) if isinstance(v, float) else v) for k, v in metrics.items()}
-        print(f"{name}\t{json.dumps(kept)}", flush=True)
+    def random_base(self) -> FoundBase:
+        """Random weights in the shape of Llama-3.2-1B (smaller without a GPU), with the base's tokenizer."""
+        import torch  # noqa: PLC0415
+        from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
-    def score(self, name: str, model: str, tokens: int = 400) -> None:
+        folder = self.store.root.parent / f"{self.store.root.name}-shape"
+        if not folder.exists():
+            tokenizer = AutoTokenizer.from_pretrained(self.store.artifact(self.base().key).path())
+            shape = {
+                "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+                "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128_256,
+            }  # fmt: skip
+            if self.tiny:
+                shape |= {
+                    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+                    "num_key_value_heads": 2, "head_dim": 16, "vocab_size": len(tokenizer),
+                }  # fmt: skip
+            torch.manual_seed(0)
+            config = LlamaConfig(
+                **shape, max_position_embeddings=8192, rope_theta=500_000.0, tie_word_embeddings=True,
+                bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            )  # fmt: skip
+            with torch.device("cpu" if self.tiny else "cuda"):
+                model = LlamaForCausalLM(config)
+            model.to(getattr(torch, self.precision)).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            del model
+            torch.cuda.empty_cache()
+        return replace(find_base(str(folder), self.store, Execution()), precision=self.precision)
+
+    def rows(self, n: int) -> str:
+        return self.do(sft_data(self.supply, n, 0)).key
+
+    def pairs(self, n: int, method: str = "dpo") -> str:
+        kind = "unpaired" if method == "kto" else "pref"
+        return self.do(preference_data(self.supply, n, 0, kind=kind)).key
+
+    def settings(self, **given: Any) -> dict[str, Any]:
+        common = {"epochs": 1, "precision": self.precision, "optimizer": {"name": "adamw_8bit"}}
+        return {**common, **given}
+
+    def note(self, what: str, artifact: Artifact, **more: Any) -> None:
+        metrics = artifact.metrics
+        seconds = float(metrics["train_s"])
+        since = 1 - int(metrics["resumed_at_step"]) / int(metrics["steps"])
+        row = {
+            "what": what, "rows": metrics["rows"], "steps": metrics["steps"], "micro_batch": metrics["micro_batch"],
+            "prepare_s": metrics["prepare_s"], "train_s": seconds,
+            "rows_per_s": round(since * float(metrics["examples"]) / seconds, 1), "peak_gib": metrics.get("peak_gpu_gib"),
+            "first_loss": metrics.get("first_loss"), "last_loss": metrics.get("last_loss"),
+            "optimizer": metrics["optimizer"], **more,
+        }  # fmt: skip
+        self.table.append(row)
+        print(json.dumps(row), flush=True)
+
+    def say(self, what: str, **figures: Any) -> None:
+        self.table.append({"what": what, **figures})
+        print(json.dumps(self.table[-1]), flush=True)
+
+    def score(self, what: str, base: FoundBase, checkpoint: str | None) -> None:
+        prompts = self.do(eval_data(self.supply, "test", self.size(1319) if self.tiny else None))
         started = time.monotonic()
-        gen = self.run(
-            "gen",
-            model,
-            "--path",
-            self.gsm8k,
-            "--task",
-            "gsm8k",
-            "--max-new-tokens",
-            tokens,
-            "--device",
-            "cuda",
+        tokens = 24 if self.tiny else self.options.max_new_tokens
+        asked = gen_stage(
+            base, checkpoint, prompts.key, self.task, max_new_tokens=tokens, engine=self.options.engine
         )
-        wall = time.monotonic() - started
-        self.note(f"{name}: answers", gen)
-        self.note(f"{name}: score ({wall:.0f} s)", self.run("eval", gen))
+        answers = self.do(asked)
+        seconds = time.monotonic() - started
+        verdict = self.do(eval_stage(answers, self.store)).metrics
+        primary = str(verdict["primary"])
+        self.say(
+            f"{what}: score", **{name: value for name, value in verdict.items() if name.startswith(primary)},
+            prompts=verdict["prompts"], truncated=verdict["truncated"], generation_s=round(seconds, 1),
+        )  # fmt: skip
 
 
-def learning(session: Session, base: str) -> None:
-    n_rows = json.loads(session.run("store", "show", session.data("sft", 16)))["metrics"]["available"]
-    sft = session.run("sft", "--base", base, "--data", session.data("sft", n_rows), *BF16, *EIGHT_BIT)
-    session.note(f"SFT, {n_rows} rows x 2 epochs", sft)
-    session.score("untrained", base)
-    session.score("SFT", sft)
-    pairs = session.data("pref", 2000)
-    for method in ("dpo", "kto"):
-        tuned = session.run(
-            "pft", "--method", method, "--from", sft, "--data", pairs, "--epochs", 1, *BF16, *EIGHT_BIT
-        )
-        session.note(f"{method.upper()} on 2,000 off-policy pairs", tuned)
-        session.score(method.upper(), tuned)
+def three_methods(bench: Bench, base: FoundBase, name: str, n_rows: int, n_pairs: int) -> None:
+    sft = bench.do(sft_stage(base, bench.rows(bench.size(n_rows)), bench.settings(), 0))
+    bench.note(f"{name}, SFT", sft)
+    for method in METHODS:
+        pairs = bench.pairs(bench.size(n_pairs), method)
+        tuned = bench.do(pft_stage(base, sft.key, pairs, bench.settings(method=method), 0))
+        bench.note(f"{name}, {method.upper()} stacked", tuned)
 
 
-def methods(session: Session, base: str) -> None:
-    rows = session.data("sft", 1000)
-    qlora = session.run("sft", "--base", base, "--data", rows, "--epochs", 1, "--set", "weights=qlora", *BF16)
-    session.note("SFT, QLoRA, 1,000 rows", qlora)
-    arguments = ("sft", "--base", base, "--data", rows, "--epochs", 1, "--seed", 1, *BF16)
-    process = subprocess.Popen(
-        session.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(40)
-    os.kill(process.pid, signal.SIGUSR2)
-    _, errors = process.communicate()
-    print(f"stopped by USR2: exit {process.returncode}; {errors.strip().splitlines()[-1]}", flush=True)
-    session.note("the same, resumed", session.run(*arguments))
+def speed(bench: Bench) -> None:
+    three_methods(bench, bench.base(), "SmolLM2-135M", 640, 320)
 
 
-def shape(session: Session, base: str) -> None:
-    import torch  # noqa: PLC0415
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+def shape(bench: Bench) -> None:
+    three_methods(bench, bench.random_base(), "1B shape", 800, 320)
 
-    folder = session.store.parent / "llama-1b-shape"
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    config = LlamaConfig(
-        hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8,
-        head_dim=64, vocab_size=128_256, max_position_embeddings=8192, rope_theta=500_000.0, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+
+def qlora(bench: Bench) -> None:
+    base = bench.random_base()
+    trained = bench.do(sft_stage(base, bench.rows(bench.size(320)), bench.settings(weights="qlora"), 0))
+    bench.note("1B shape, SFT, QLoRA", trained)
+
+
+def unsloth(bench: Bench) -> None:
+    """The same seed and rows as with TRL's own model, so that the curves can be laid over each other."""
+    base, rows = bench.random_base(), bench.rows(bench.size(800))
+    plain = bench.do(sft_stage(base, rows, bench.settings(), 0))
+    fast = bench.do(sft_stage(base, rows, bench.settings(backend="unsloth", precision="bfloat16"), 0))
+    bench.note("1B shape, SFT, unsloth", fast, worst_loss_difference_to_trl=apart(plain, fast))
+    pairs = bench.pairs(bench.size(160))
+    given = bench.settings(backend="unsloth", precision="bfloat16")
+    bench.note("1B shape, DPO stacked, unsloth", bench.do(pft_stage(base, fast.key, pairs, given, 0)))
+
+
+def kill(bench: Bench) -> None:
+    """Through the commands: stopped, killed, finished; then undisturbed in another store."""
+    base, rows = bench.base(), bench.rows(bench.size(960))
+    epochs = 40 if bench.tiny else 1
+    words = [sys.executable, "-P", "-m", "budgetctl", "sft", "--base", base.key, "--data", rows, "--epochs", epochs,
+             "--seed", 1, "--set", f"precision={bench.precision}", "--set", "optimizer.name=adamw_8bit",
+             "--checkpoint-every", 1, "--steal", "--device", "cpu" if bench.tiny else "auto",
+             "--store", bench.store.root]  # fmt: skip
+    command = list(map(str, words))
+    codes = []
+    for number in (signal.SIGUSR2, signal.SIGKILL):
+        before = newest_checkpoint(bench.store.root)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        while process.poll() is None and newest_checkpoint(bench.store.root) <= before:
+            time.sleep(0.1)
+        process.send_signal(number)
+        process.communicate()
+        codes.append(process.returncode)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    disturbed = bench.store.artifact(done.stdout.strip())
+    other = Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-undisturbed"))
+    given = {"epochs": epochs, "precision": bench.precision, "optimizer": {"name": "adamw_8bit"}}
+    whole = other.do(sft_stage(other.base(), other.rows(bench.size(960)), given, 1))
+    bench.note(
+        "SmolLM2-135M, SFT, USR2 then SIGKILL then finished", disturbed, exit_codes=codes,
+        resumed_at_step=disturbed.metrics["resumed_at_step"], worst_loss_difference=apart(whole, disturbed),
     )  # fmt: skip
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    rows, pairs = session.data("sft", 1600), session.data("pref", 800)
-    for micro in (16, 4):
-        sft = session.run(
-            "sft",
-            "--base",
-            folder,
-            "--data",
-            rows,
-            "--epochs",
-            1,
-            "--micro-batch",
-            micro,
-            "--seed",
-            micro,
-            *BF16,
-            *EIGHT_BIT,
+
+
+def newest_checkpoint(root: Path) -> int:
+    markers = root.glob("drafts/*/**/checkpoints/checkpoint-*/whole")
+    return max((int(marker.parent.name.rsplit("-", 1)[-1]) for marker in markers), default=0)
+
+
+def untrained(bench: Bench) -> None:
+    bench.score("untrained", bench.base(), None)
+
+
+def learning(bench: Bench) -> None:
+    base = bench.base()
+    available = int(bench.store.artifact(bench.rows(16)).metrics["available"] or 0)
+    rows = bench.rows(256 if bench.tiny else available)
+    given = bench.settings(
+        epochs=3, batch_size=16 if bench.tiny else 64, optimizer={"name": "adamw_8bit", "learning_rate": 1e-3}
+    )
+    sft = bench.do(sft_stage(base, rows, given, 0), micro_batch=None if bench.tiny else 64)
+    bench.note("SmolLM2-135M, SFT on all rows, 3 epochs of 64", sft)
+    bench.score("SFT", base, sft.key)
+    pairs = on_policy_pairs(bench, base, sft.key)
+    if pairs is not None:
+        dpo = bench.do(pft_stage(base, sft.key, pairs, bench.settings(epochs=2), 0))
+        bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo)
+        bench.score("DPO", base, dpo.key)
+
+
+def on_policy_pairs(bench: Bench, base: FoundBase, checkpoint: str) -> str | None:
+    """Several answers to training questions, right over wrong; None where no question has both."""
+    asked = bench.do(eval_data(bench.supply, "train", 32 if bench.tiny else bench.options.prompts))
+    answers = bench.do(
+        gen_stage(
+            base,
+            checkpoint,
+            asked.key,
+            bench.task,
+            decoding="sample",
+            samples=bench.options.samples,
+            max_new_tokens=24 if bench.tiny else bench.options.max_new_tokens,
+            engine=bench.options.engine,
         )
-        session.note(f"1B shape, SFT, micro-batch {micro}", sft)
-        dpo = session.run(
-            "pft", "--from", sft, "--data", pairs, "--epochs", 1, "--micro-batch", micro, *BF16, *EIGHT_BIT
-        )
-        session.note(f"1B shape, DPO, micro-batch {micro}", dpo)
+    )
+    scorer = task_named(bench.task).scorer_version
+    made = bench.do(
+        PairsStage(PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key)
+    )
+    bench.say(
+        "on-policy pairs",
+        pairs=made.metrics["rows"],
+        prompts=bench.options.prompts,
+        samples=bench.options.samples,
+    )
+    return made.key if made.metrics["rows"] else None
+
+
+def two_gpus(bench: Bench) -> None:
+    """The effective batch and the rows are the same, so the curves must be too, but for rounding."""
+    os.environ["NCCL_NVLS_ENABLE"] = "0"
+    base, rows, pairs = bench.base(), bench.rows(bench.size(640)), bench.pairs(bench.size(320))
+    other = Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-one"))
+    other.base(), other.rows(bench.size(640)), other.pairs(bench.size(320))
+    for name, stage in (
+        ("SFT", sft_stage(base, rows, bench.settings(), 0)),
+        ("DPO over the base", pft_stage(base, None, pairs, bench.settings(), 0)),
+    ):
+        one, two = other.do(stage), bench.do(stage, processes=2)
+        bench.note(f"SmolLM2-135M, {name}, 1 process", one)
+        bench.note(f"SmolLM2-135M, {name}, 2 processes", two, worst_loss_difference=apart(one, two))
+
+
+def curve(artifact: Artifact, name: str = "loss") -> list[float]:
+    records = pyarrow.parquet.read_table(artifact.path("curves.parquet")).to_pylist()
+    return [record["value"] for record in records if record["name"] == name]
+
+
+def apart(one: Artifact, other: Artifact) -> float:
+    """The largest difference of two loss curves at the same step."""
+    first, second = curve(one), curve(other)
+    if len(first) != len(second):
+        return math.inf
+    return round(max(abs(a - b) for a, b in zip(first, second, strict=True)), 5)
+
+
+PHASES: dict[str, Callable[[Bench], None]] = {
+    "untrained": untrained, "speed": speed, "shape": shape, "qlora": qlora, "unsloth": unsloth, "kill": kill,
+    "learning": learning, "two_gpus": two_gpus,
+}  # fmt: skip
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in whatever runs once the time is over."""
+
+    def over(_: int, __: FrameType | None) -> None:
+        raise TimeoutError(f"its limit of {seconds:.0f} s was over")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def run_phase(options: argparse.Namespace, phase: str) -> bool:
+    """Run one phase and write what it measured; return whether it went well."""
+    bench = Bench(options, options.store)
+    started, problem = time.monotonic(), None
+    limit = LIMITS_S[phase] * options.slack
+    print(f"== {phase} (limit {limit:.0f} s)", flush=True)
+    try:
+        with limited(limit):
+            PHASES[phase](bench)
+    except Exception as error:  # reported in the table; the other phases go on
+        problem = f"{type(error).__name__}: {error}"
+        print(f"{phase} failed: {problem}", flush=True)
+    finally:
+        close_engines(bench.keep)
+    seconds = round(time.monotonic() - started, 1)
+    result = {
+        "phase": phase,
+        "seconds": seconds,
+        "limit_s": limit,
+        "problem": problem,
+        "measured": bench.table,
+    }
+    (options.out / f"training-{phase}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    return problem is None
+
+
+def summary(out: Path) -> str:
+    """One table of trainings, one line for everything else, of all phases that wrote into the folder."""
+    phases = [json.loads(file.read_text("utf-8")) for file in sorted(out.glob("training-*.json"))]
+    (out / "training.json").write_text(json.dumps(phases, indent=1) + "\n", "utf-8")
+    columns = (
+        "what",
+        "rows",
+        "micro_batch",
+        "prepare_s",
+        "train_s",
+        "rows_per_s",
+        "peak_gib",
+        "first_loss",
+        "last_loss",
+    )
+    lines = [f"| {' | '.join(columns)} |", "|---|" + "--:|" * (len(columns) - 1)]
+    others = []
+    for phase in phases:
+        for row in phase["measured"]:
+            if "train_s" in row:
+                lines.append("| " + " | ".join(_shown(row.get(name)) for name in columns) + " |")
+            more = {
+                name: value for name, value in row.items() if name not in (*columns, "steps", "optimizer")
+            }
+            if more:
+                others.append(f"- {row['what']}: " + ", ".join(f"{k} {_shown(v)}" for k, v in more.items()))
+    ends = [
+        f"- {phase['phase']}: {phase['seconds']} s"
+        + (f"; FAILED: {phase['problem']}" if phase["problem"] else "")
+        for phase in phases
+    ]
+    return "\n".join([*lines, "", *others, "", "Phases:", *ends, ""])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("phase", choices=("learning", "methods", "shape"))
-    parser.add_argument("--base", required=True)
-    parser.add_argument("--gsm8k", type=Path, required=True)
+    parser.add_argument("phases", nargs="*", choices=[*PHASES, []], help="default: all but two_gpus")
+    parser.add_argument("--base", default=os.environ.get("BASE"))
+    parser.add_argument("--gsm8k", type=Path, default=os.environ.get("GSM8K"))
     parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--max-new-tokens", type=int, default=300)
+    parser.add_argument("--prompts", type=int, default=384, help="training questions for on-policy pairs")
+    parser.add_argument("--samples", type=int, default=6, help="answers to each of them")
+    parser.add_argument("--slack", type=float, default=1.0, help="factor on the time limits")
+    parser.add_argument(
+        "--tiny", action="store_true", help="a small model on the CPU, to try the script itself"
+    )
     options = parser.parse_args()
-    session = Session(options.store, options.gsm8k)
-    {"learning": learning, "methods": methods, "shape": shape}[options.phase](session, options.base)
+    options.out.mkdir(parents=True, exist_ok=True)
+    todo = options.phases or [phase for phase in PHASES if options.tiny or phase != "two_gpus"]
+    while todo:
+        fine = run_phase(options, todo.pop(0))
+        if not fine and todo:  # a failure may have spoilt the GPU's context: go on in a fresh process
+            rest = [word for word in sys.argv[1:] if word not in PHASES]
+            sys.stdout.flush()
+            os.execv(sys.executable, [sys.executable, sys.argv[0], *todo, *rest])
+    table = summary(options.out)
+    (options.out / "training.md").write_text(table, "utf-8")
+    print(table)
 
 
 if __name__ == "__main__":

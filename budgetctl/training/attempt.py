@@ -69,6 +69,8 @@ def attempt(
         torch.set_num_threads(job.threads)
     per_process = _rows_per_process(job, settings)
     device = choose_device(job.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     base, policy = _load(job, settings, device, recompute)
     encoder = Encoder(base.tokenizer, job.template)
     limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
