@@ -129,10 +129,11 @@ class Bench:
         metrics = artifact.metrics
         seconds = float(metrics["train_s"])
         since = 1 - int(metrics["resumed_at_step"]) / int(metrics["steps"])
+        rate = round(since * float(metrics["examples"]) / seconds, 1)
         row = {
             "what": what, "rows": metrics["rows"], "steps": metrics["steps"], "micro_batch": metrics["micro_batch"],
             "prepare_s": metrics["prepare_s"], "train_s": seconds,
-            "rows_per_s": round(since * float(metrics["examples"]) / seconds, 1), "peak_gib": metrics.get("peak_gpu_gib"),
+            "rows_per_s": rate, "peak_gib": metrics.get("peak_gpu_gib"),
             "first_loss": metrics.get("first_loss"), "last_loss": metrics.get("last_loss"),
             "optimizer": metrics["optimizer"], **more,
         }  # fmt: skip
