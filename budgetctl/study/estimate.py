@@ -153,7 +153,7 @@ def _fitted(points: Sequence[tuple[float, float]], work: float) -> float:
 
 
 def _modelled(described: _Described, known: Mapping[str, _Described], work: float, model: CostModel) -> float:
-    if described.stage in ("data", "eval"):
+    if described.stage in ("data", "eval") or (described.stage == "fork" and not work):
         return model.light_s
     if _is_tiny(described, known):
         return model.light_s + work / model.cpu_flops
@@ -172,10 +172,15 @@ def _flops(described: _Described, known: Mapping[str, _Described], model: CostMo
     if described.stage == "base":
         config = described.identity["source"].get("config")
         return 6 * weights * config["steps"] * config["sequences"] * config["sequence"] if config else 0.0
-    if described.stage in ("sft", "pft"):
+    if described.stage == "fork":
+        return _annealing(described, known, model)
+    if described.stage in ("sft", "pft", "trunk"):
         settings = described.identity["settings"]
         rows = _rows(known.get(described.parents["data"]), model) * settings["epochs"]
         forward_and_back, forward = 4 * weights, 2 * weights
+        if described.stage == "trunk":
+            watching = _watching(described, known, model, rows)
+            return float(rows * model.tokens * forward_and_back + watching * forward)
         if described.stage == "sft":
             return float(rows * model.tokens * forward_and_back)
         return float(rows * 2 * model.tokens * (forward_and_back + forward))
@@ -185,6 +190,26 @@ def _flops(described: _Described, known: Mapping[str, _Described], model: CostMo
         tokens = model.tokens + decoding["max_new_tokens"] * decoding.get("samples", 1)
         return float(rows * tokens * 2 * weights)
     return float(_rows(described, model)) if described.stage == "data" else 0.0
+
+
+def _watching(trunk: _Described, known: Mapping[str, _Described], model: CostModel, examples: float) -> float:
+    """Tokens that a trunk's evaluations read, those that they generate weighted by how much slower that is."""
+    watch = trunk.identity["watch"]
+    dev = _rows(known.get(trunk.parents["dev"]), model) * (examples / watch["every"] + 1)
+    asks = [trigger.get("k") or ("pass@" in str(trigger.get("metric"))) for trigger in watch["triggers"]]
+    generates = any(asks) or any(monitor.startswith("pass@") for monitor in watch["monitors"])
+    answers = watch["samples"] * (watch["max_new_tokens"] or model.tokens) if generates else 0
+    slower = 1.0 if _is_tiny(trunk, known) else model.trained_flops / model.generated_flops
+    return float(dev * (model.tokens + answers * slower))
+
+
+def _annealing(fork: _Described, known: Mapping[str, _Described], model: CostModel) -> float:
+    """What annealing costs at most: a share of the whole trunk's rows; nothing without it."""
+    anneal, trunk = fork.identity["anneal"], known.get(fork.parents["trunk"])
+    if anneal is None or trunk is None:
+        return 0.0
+    rows = _rows(known.get(trunk.parents["data"]), model) * trunk.identity["settings"]["epochs"]
+    return float(anneal["share"] * rows * model.tokens * 4 * _weights(fork, known))
 
 
 def _rows(data: _Described | None, model: CostModel) -> int:
