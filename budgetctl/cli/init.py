@@ -25,6 +25,10 @@ pft: {{}}
 eval: {{split: test, decoding: greedy}}
 """
 
+FIT = (
+    "  max_tokens: fit              # rows that are too long for the trainings are left out before the cut\n"
+)
+
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write the recipe.")] = Path("recipe.yaml"),
@@ -64,7 +68,7 @@ def init(
         method=method or _ask("Preference method (dpo, kto)", "dpo"),
         budgets=budgets or _ask("Budgets", "100, 1000"),
         shares=shares or _ask("SFT shares", "1, 0.75, 0.5, 0.25, 0"),
-        path=f"  path: {data_path}\n" if data_path else "",
+        path=f"  path: {data_path}\n{FIT}" if data_path else "" if task == "arith" else FIT,
     )
     try:
         content = yaml.safe_load(text)

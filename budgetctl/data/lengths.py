@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow as pa
 from budgetctl.data.layouts import Kind
 from budgetctl.data.turns import Conversation, conversations
 from budgetctl.models.encoding import Encoder
+from budgetctl.models.templates import Template
 
 HISTOGRAM_STEP = 64
 """Tokens a bar of a card's histogram."""
@@ -67,6 +69,26 @@ class TokenCounter:
         if self.system_prompt is not None and not (messages and messages[0]["role"] == "system"):
             messages.insert(0, {"role": "system", "content": self.system_prompt})
         return self.encoder.template.render(messages, generation_prompt=opened)
+
+
+def counter_of(
+    base: Path, template: Template, kind: Kind, system_prompt: str | None, most: int | None
+) -> TokenCounter:
+    """A counter with a base's tokenizer; rows that the base's context cannot hold never fit where there is a limit.
+
+    Args:
+        base: Transformers folder.
+        template: Renders the rows.
+        kind: Their layout.
+        system_prompt: Put before rows that have none.
+        most: The limit.
+    """
+    from budgetctl.models.folders import config_of  # noqa: PLC0415
+    from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+    context = config_of(base).get("max_position_embeddings")
+    limit = min(most, int(context)) if most is not None and context else most
+    return TokenCounter(Encoder(load_tokenizer(base), template), kind, system_prompt, limit)
 
 
 def statistics(lengths: Sequence[int]) -> dict[str, Any]:

@@ -70,14 +70,10 @@ class DataReader:
         limit = self._identity.tokens
         if limit is None:
             return None
-        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
-        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+        from budgetctl.data.lengths import counter_of  # noqa: PLC0415
 
-        tokenizer = load_tokenizer(self._context.parents["base"].path())
-        return TokenCounter(
-            Encoder(tokenizer, limit.template), kind, self._identity.system_prompt, limit.most
-        )
+        base = self._context.parents["base"].path()
+        return counter_of(base, limit.template, kind, self._identity.system_prompt, limit.most)
 
     def _bring(self, source: AnySource) -> None:
         """Fetch a dataset of a hub, or check that the copy in its place is the one this store knows."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from budgetctl.data.hub_fetch import FrozenRevisions
-from budgetctl.data.requests import Lengths, preference_data, sft_data
+from budgetctl.data.requests import preference_data, sft_data
 from budgetctl.stages.stage import Stage, payload_of
 from budgetctl.study.bases import base_request
 from budgetctl.study.branches import grown_in
 from budgetctl.study.cells import Cell, cells_of
+from budgetctl.study.lengths import lengths_of
 from budgetctl.study.plan import Branch, Plan, PlannedCell
 from budgetctl.study.purchase import Purchase
 from budgetctl.study.recipe import Recipe
@@ -78,9 +79,7 @@ class _StudyPlanner:
     def _cell(self, cell: Cell, bought: Purchase) -> PlannedCell:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
         stages = {"base": self._add(base.stage)}
-        most = recipe.data.max_tokens
-        counted = most is not None or bought.in_tokens
-        lengths = Lengths(base.key, base.template, most) if counted else None
+        lengths = lengths_of(recipe, cell.base, base, counted=bought.in_tokens)
         if bought.sft:
             stages["sft-data"] = self._add(sft_data(supply, bought.sft, cell.seed, lengths=lengths))
             stages["sft"] = self._add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -38,8 +38,9 @@ class DataSettings(TaskData):
     ones beside `tasks`."""
     overlap: Literal["shared", "disjoint"] = "disjoint"
     """Whether a prompt may appear on both the SFT and the PFT side of one cell."""
-    max_tokens: int | None = Field(default=None, gt=0)
-    """Training rows of more tokens (prompt and answer, in the base's template) are left out before the cut."""
+    max_tokens: Annotated[int, Field(gt=0)] | Literal["fit"] | None = None
+    """Training rows of more tokens (prompt and answer, in the base's template) are left out before the cut. `fit`
+    is the shortest `max_length` of the study's trainings; without either, a longer row is an error in training."""
 
     def below(self, folder: Path) -> DataSettings:
         """The same with paths that are relative to `folder` made absolute."""

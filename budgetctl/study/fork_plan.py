@@ -19,6 +19,7 @@ from budgetctl.study.bases import BaseRequest
 from budgetctl.study.branches import branch_stage
 from budgetctl.study.budget import exact, split_budget
 from budgetctl.study.fork_settings import ForkSettings
+from budgetctl.study.lengths import lengths_of
 from budgetctl.study.plan import Branch, PlannedCell
 from budgetctl.study.purchase import TOKENS
 from budgetctl.study.recipe import Recipe
@@ -95,7 +96,7 @@ class ForkPlanner:
         settings = sft_settings(base, recipe.sft_of(base_name))
         stages = {
             "base": self._add(base.stage),
-            "sft-data": self._add(sft_data(supply, rows, seed, lengths=self._lengths(base))),
+            "sft-data": self._add(sft_data(supply, rows, seed, lengths=self._lengths(base_name))),
             "dev-data": self._add(eval_data(supply, "dev", forks.dev_size)),
         }
         from budgetctl.training.order import RowOrder  # noqa: PLC0415  (numpy)
@@ -161,7 +162,7 @@ class ForkPlanner:
             kind="unpaired" if method == "kto" else "pref",
             overlap=recipe.data.overlap,
             n_sft=trunk.rows,
-            lengths=self._lengths(base),
+            lengths=self._lengths(trunk.base),
         )
         given = recipe.pft_of(trunk.base, method)
         start = "@fork" if role == FORK else "@sft?"  # a fork before the first step is the base itself
@@ -170,7 +171,7 @@ class ForkPlanner:
             branch_stage("pft", pft_stage(base, start, "@pft-data", given, trunk.seed)),
         ]
         if role == SAME_SPLIT:
-            rows = sft_data(supply, 1, trunk.seed, lengths=self._lengths(base))
+            rows = sft_data(supply, 1, trunk.seed, lengths=self._lengths(trunk.base))
             trained = sft_stage(base, "@sft-data", recipe.sft_of(trunk.base), trunk.seed)
             stages = [branch_stage("sft-data", rows, rows="n_sft"), branch_stage("sft", trained), *stages]
         evaluation = evaluation_stages(recipe.evaluation, base, supply, trunk.task, f"@pft|{start[1:]}")
@@ -190,9 +191,8 @@ class ForkPlanner:
         name = f"{trunk.base}/{trunk.task}/{method}/b{trunk.budget:g}/{role}:{trigger.name}/seed{trunk.seed}"
         return Branch(name, axes, fork, before, tuple(stages))
 
-    def _lengths(self, base: BaseRequest) -> Lengths | None:
-        most = self._recipe.data.max_tokens
-        return None if most is None else Lengths(base.key, base.template, most)
+    def _lengths(self, base: str) -> Lengths | None:
+        return lengths_of(self._recipe, base, self._bases[base])
 
 
 def watch_settings(forks: ForkSettings, triggers: tuple[Trigger, ...]) -> WatchSettings:

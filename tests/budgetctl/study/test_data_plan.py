@@ -101,6 +101,12 @@ def test_rows_that_are_too_long_are_counted_where_the_base_is_there(recipe, stor
     assert "rows longer than 128 tokens" in cell_rows(recipe(**limited), store)[0].refused
 
 
+def test_rows_that_the_context_cannot_hold_never_fit(recipe, store):
+    limited = recipe(data={"options": SMALL, "max_tokens": 4096}, budgets=[180], shares=[1])
+    prepare(limited, store, "base")
+    assert "rows longer than 128 tokens" in cell_rows(limited, store)[0].refused
+
+
 @pytest.fixture
 def command(tmp_path):
     (tmp_path / "r.yaml").write_text(

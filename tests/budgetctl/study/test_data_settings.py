@@ -111,3 +111,36 @@ def test_a_recipe_pins_the_task_s_own_datasets(store):
 def test_a_pinned_dataset_must_be_one_of_the_task_s(store):
     with pytest.raises(UsageError, match="revisions names a/b; the task's own datasets here are mohit"):
         supply(store, "gsm8k", options={"revisions": {"a/b": COMMIT}})
+
+
+def limits(plan):
+    return {
+        payload.identity["tokens"] and payload.identity["tokens"]["most"]
+        for payload in plan.stages.values()
+        if payload.stage == "data" and payload.identity["kind"] != "eval"
+    }
+
+
+def test_fit_is_the_shortest_length_of_the_trainings(store):
+    def most(**changes):
+        content = {
+            "name": "r",
+            "base": "tiny",
+            "task": "arith",
+            "budgets": [10],
+            "data": {"max_tokens": "fit"},
+        }
+        return limits(plan_study(parse_recipe({**content, **changes}), store))
+
+    assert most() == {1024}
+    assert most(sft={"max_length": 300}) == {300}
+    assert most(sft={"max_length": 300}, by_method={"dpo": {"max_length": 200}}) == {200}
+    assert most(by_base={"tiny": {"max_length": 90}}) == {90}
+    assert most(data={}) == {None}
+
+
+def test_a_limit_is_a_number_or_fit():
+    with pytest.raises(UsageError, match=r"data\.max_tokens"):
+        parse_recipe(
+            {"name": "r", "base": "tiny", "task": "arith", "budgets": [1], "data": {"max_tokens": "short"}}
+        )
