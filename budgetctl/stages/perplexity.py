@@ -101,7 +101,7 @@ class PerplexityStage:
             engine_of(context, self.identity.engine, self.identity.precision),
             adapter_of(context),
         )
-        started, scores = time.monotonic(), list[list[float]]()
+        started, start_s, scores = time.monotonic(), engine.start_s, list[list[float]]()
         with context.reporter.bar("perplexity", len(texts)) as bar:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 if context.should_stop():
@@ -113,7 +113,7 @@ class PerplexityStage:
                     [text.prompt for text in part], [text.ids for text in part], adapter
                 )
                 bar.update(len(scores))
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - (engine.start_s - start_s)
         losses = [RowLoss(-math.fsum(score), len(score)) for score in scores]
         columns: dict[str, Any] = {
             "prompt_id": [text.prompt.prompt_id for text in texts],
