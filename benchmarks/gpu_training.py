@@ -38,6 +38,7 @@ from typing import Any
 import pyarrow.parquet
 
 from budgetctl.console import LineReporter
+from budgetctl.data.errors import ShortageError
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.kept import close_engines
 from budgetctl.stages.execute import execute
@@ -266,29 +267,37 @@ def on_policy_pairs(bench: Bench, base: FoundBase, checkpoint: str) -> str | Non
         )
     )
     scorer = task_named(bench.task).scorer_version
-    made = bench.do(
-        PairsStage(PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key)
+    stage = PairsStage(
+        PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key
     )
+    try:
+        made = bench.do(stage)
+    except ShortageError as error:
+        bench.say("on-policy pairs", pairs=0, why=str(error))
+        return None
     bench.say(
         "on-policy pairs",
         pairs=made.metrics["rows"],
         prompts=bench.options.prompts,
         samples=bench.options.samples,
     )
-    return made.key if made.metrics["rows"] else None
+    return made.key
 
 
 def two_gpus(bench: Bench) -> None:
     """The effective batch and the rows are the same, so the curves must be too, but for rounding."""
     os.environ["NCCL_NVLS_ENABLE"] = "0"
-    base, rows, pairs = bench.base(), bench.rows(bench.size(640)), bench.pairs(bench.size(320))
-    other = Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-one"))
-    other.base(), other.rows(bench.size(640)), other.pairs(bench.size(320))
+    one_process, two_processes = (
+        Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-{n}-processes"))
+        for n in (1, 2)
+    )
+    for each in (one_process, two_processes):
+        base, rows, pairs = each.base(), each.rows(bench.size(640)), each.pairs(bench.size(320))
     for name, stage in (
         ("SFT", sft_stage(base, rows, bench.settings(), 0)),
         ("DPO over the base", pft_stage(base, None, pairs, bench.settings(), 0)),
     ):
-        one, two = other.do(stage), bench.do(stage, processes=2)
+        one, two = one_process.do(stage), two_processes.do(stage, processes=2)
         bench.note(f"SmolLM2-135M, {name}, 1 process", one)
         bench.note(f"SmolLM2-135M, {name}, 2 processes", two, worst_loss_difference=apart(one, two))
 

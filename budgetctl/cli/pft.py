@@ -23,6 +23,7 @@ from budgetctl.cli.training_options import (
     EpochsOption,
     ProcessesOption,
     RateOption,
+    ReferenceOption,
     SeedOption,
     TrackOption,
     training_execution,
@@ -53,6 +54,7 @@ def pft(
     threads: ThreadsOption = None,
     processes: ProcessesOption = 1,
     checkpoint_every: CheckpointOption = 600.0,
+    keep_reference: ReferenceOption = True,
     track: TrackOption = None,
     offline: OfflineOption = False,
     steal: StealOption = False,
@@ -65,7 +67,9 @@ def pft(
     from budgetctl.study.requests import pft_stage  # noqa: PLC0415
 
     opened = open_store(store)
-    execution = training_execution(device, micro_batch, threads, processes, checkpoint_every, track, offline)
+    execution = training_execution(
+        device, micro_batch, threads, processes, checkpoint_every, track, offline, keep_reference
+    )
     rows = opened.resolve(data)  # before the base, which may take long to make
     base, policy = find_start(start, opened, execution)
     chosen = training_settings(settings, lr, beta=beta, epochs=epochs, batch_size=batch_size)

@@ -27,6 +27,13 @@ CheckpointOption = Annotated[
         min=0, help="Seconds between checkpoints of a training.", envvar="BUDGETCTL_CHECKPOINT_EVERY"
     ),
 ]
+ReferenceOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-reference/--reference-in-memory",
+        help="Keep the reference's log-probabilities for other trainings, or in memory alone.",
+    ),
+]
 TrackOption = Annotated[
     str | None,
     typer.Option(
@@ -74,6 +81,7 @@ def training_execution(
     checkpoint_every: float,
     track: str | None,
     offline: bool = False,
+    keep_reference: bool = True,
 ) -> Execution:
     """Return how a training is run.
 
@@ -92,4 +100,5 @@ def training_execution(
         checkpoint_every_s=checkpoint_every,
         track=track,
         offline=offline,
+        keep_reference=keep_reference,
     )

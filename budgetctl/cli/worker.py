@@ -18,7 +18,13 @@ from budgetctl.cli.common import (
     ThreadsOption,
     open_store,
 )
-from budgetctl.cli.training_options import CheckpointOption, ProcessesOption, TrackOption, training_execution
+from budgetctl.cli.training_options import (
+    CheckpointOption,
+    ProcessesOption,
+    ReferenceOption,
+    TrackOption,
+    training_execution,
+)
 
 
 def worker(
@@ -30,6 +36,7 @@ def worker(
     offline: OfflineOption = False,
     processes: ProcessesOption = 1,
     checkpoint_every: CheckpointOption = 600.0,
+    keep_reference: ReferenceOption = True,
     track: TrackOption = None,
     max_failures: Annotated[int, typer.Option(min=1, help="Failures after which a stage is given up.")] = 2,
     forgive_before: Annotated[
@@ -73,7 +80,7 @@ def worker(
         opened = open_store(store, create=False)
         plan = Plan.from_document(opened.load_plan(plan_id))
         execution = training_execution(
-            device, micro_batch, threads, processes, checkpoint_every, track, offline
+            device, micro_batch, threads, processes, checkpoint_every, track, offline, keep_reference
         ).model_copy(update={"sources": {name: Path(path) for name, path in plan.sources.items()}})
         if planned_with and planned_with != (here := code_revision()):
             reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")

@@ -44,6 +44,8 @@ class Execution(Frozen):
     """Never ask a hub."""
     track: str | None = None
     """An experiment tracker to mirror logged values to: `wandb` or `trackio`."""
+    keep_reference: bool = True
+    """Publish the reference's log-probabilities for the other trainings of a sweep; otherwise they stay in memory."""
     study: Mapping[str, Any] = {}
     """For the tracker: the `plan`'s name, and budget, share and the other axes of the cells that need this stage."""
 

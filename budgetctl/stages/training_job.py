@@ -66,6 +66,7 @@ def run_training(
             processes=execution.processes,
             track=track,
             reference=known,
+            reference_in_memory=not execution.keep_reference,
             watched=watched,
             annealing=annealing,
             keep=context.keep,
@@ -74,7 +75,7 @@ def run_training(
             close_engines(context.keep)  # an engine takes all the memory it finds
         metrics = train(job, settings)
     keep_tokens(context, untokenised)
-    if wanted is not None and known is None:
+    if wanted is not None and known is None and execution.keep_reference:
         _keep_reference(context, wanted)
     return metrics
 

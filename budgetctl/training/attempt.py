@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,7 +91,7 @@ def attempt(
         watch = Watch(bar, job.should_stop, job.checkpoint_every_s, method.check_first_step, job.track)
         try:
             callbacks = [watch] if observer is None else [observer, watch]
-            trainer = _trainer(method, base, shape, order.stream(), encoder, callbacks, job.reference)
+            trainer = _trainer(method, base, shape, order.stream(), encoder, callbacks, job)
             ready = time.monotonic()
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         except torch.cuda.OutOfMemoryError as error:
@@ -163,17 +162,19 @@ def _trainer(
     stream: Sequence[int],
     encoder: Encoder,
     callbacks: Sequence[Any],
-    reference: Path | None,
+    job: TrainingJob,
 ) -> Any:
     from transformers import PrinterCallback  # noqa: PLC0415
 
+    in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through the file
+    reference = {"known_reference": job.reference, "reference_in_memory": in_memory}
     trainer = method.trainer(
         model=base.model,
         args=method.arguments(shape),
         train_dataset=method.dataset(stream),
         processing_class=encoder.tokenizer,
         callbacks=list(callbacks),
-        **({"known_reference": reference} if method.has_reference else {}),
+        **(reference if method.has_reference else {}),
     )
     trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout
     return trainer

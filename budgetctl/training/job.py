@@ -61,6 +61,7 @@ class TrainingJob:
         processes: Data-parallel processes on this machine.
         track: Given every step's figures, for an experiment tracker.
         reference: File with reference log-probabilities of earlier trainings that start from the same policy.
+        reference_in_memory: Keep new ones in memory instead of in a file, unless processes share them.
         watched: Measures the training on dev rows and keeps its states.
         annealing: Goes on from a state of another training.
         keep: What a worker holds between stages, such as an engine.
@@ -82,6 +83,7 @@ class TrainingJob:
     processes: int = 1
     track: Track | None = None
     reference: Path | None = None
+    reference_in_memory: bool = False
     watched: Watched | None = None
     annealing: Annealing | None = None
     keep: dict[str, object] = field(default_factory=dict)

@@ -118,6 +118,7 @@ class _KeptReference(_Checkpoints):
     data_collator: Any
     compute_ref_log_probs: Any
     known_reference: Path | None
+    reference_in_memory: bool = False
     scored_texts: int = 0
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -127,15 +128,18 @@ class _KeptReference(_Checkpoints):
         """Add the reference's columns, scoring only texts that no earlier run has scored."""
         file = Path(self.args.output_dir).parent / FILE_NAME
         sides = PAIR_SIDES if "chosen_ids" in dataset.column_names else UNPAIRED_SIDES
+        scores: dict[str, float] = {}
         if self.accelerator.is_main_process:
-            known = read_scores([self.known_reference, file])
-            self.scored_texts = self._score_unknown(dataset, sides, known, batch_size)
-            write_scores(file, known)
+            scores = read_scores([self.known_reference, file])
+            self.scored_texts = self._score_unknown(dataset, sides, scores, batch_size)
+            if not self.reference_in_memory:
+                write_scores(file, scores)
         self.accelerator.wait_for_everyone()
-        scores = read_scores([file])
+        if not self.accelerator.is_main_process:
+            scores = read_scores([file])
         for column, answer in sides.items():
             values = [scores.get(text_digest(row["prompt_ids"], row[answer])) for row in dataset]
-            if lacking := sum(value is None for value in values):
+            if lacking := sum(value is None or not math.isfinite(value) for value in values):
                 raise BudgetctlError(
                     f"The reference log-probabilities ({column}) are incomplete: {lacking} of {len(values)} rows "
                     "have none, or none that is a number."
@@ -178,6 +182,7 @@ class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, settings: PftSettings, **kwargs: Any) -> None:
         self.settings = settings
         self.known_reference = kwargs.pop("known_reference", None)
+        self.reference_in_memory = kwargs.pop("reference_in_memory", False)
         # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
         with patch.object(dpo_trainer, "hash_module", return_value=""), heads_with_adapters(dpo_trainer):
             super().__init__(*args, **kwargs)
@@ -249,6 +254,7 @@ class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._divergence: torch.Tensor | None = None
         self.known_reference = kwargs.pop("known_reference")
+        self.reference_in_memory = kwargs.pop("reference_in_memory")
         with patch.object(kto_trainer, "hash_module", return_value=""), heads_with_adapters(kto_trainer):
             super().__init__(*args, **kwargs)
 

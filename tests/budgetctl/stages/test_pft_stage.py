@@ -57,6 +57,16 @@ def test_data_of_another_kind(
         run_stage(PftStage(identity(method="kto"), base=base_key, data=publish_rows("sft.parquet")))
 
 
+def test_a_reference_that_stays_in_memory(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str], stage_store: Store
+) -> None:
+    stage = PftStage(identity(), base=base_key, data=publish_rows("pref.parquet"))
+    metrics = run_stage(stage, execution={"keep_reference": False}).artifact.metrics
+    assert metrics["reference_texts_scored"] == 48
+    assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert not [artifact for artifact in stage_store.artifacts() if artifact.stage == "reference"]
+
+
 def test_a_sweep_scores_the_reference_once(
     run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str], stage_store: Store
 ) -> None:

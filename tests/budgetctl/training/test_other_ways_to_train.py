@@ -182,6 +182,15 @@ def test_two_processes_are_one(data: str, make_job: Any) -> None:
 
 
 @pytest.mark.slow
+def test_four_processes_are_one(make_job: Any) -> None:
+    one, four = make_job(), make_job(processes=4)
+    train(one, SFT)
+    assert train(four, SFT)["processes"] == 4
+    assert largest_difference(one.out, four.out) < 2e-4
+    assert curve_values(four.out, "loss") == pytest.approx(curve_values(one.out, "loss"), abs=2e-4)
+
+
+@pytest.mark.slow
 def test_a_process_of_its_own_trains_alike(make_job: Any) -> None:
     """How another backend runs, here with the same one: one child, its interpreter and variables given."""
     here, apart = make_job(), make_job()
