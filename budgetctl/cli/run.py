@@ -75,7 +75,7 @@ def run(
         options += ["--offline"] if offline else []
         options += worker_options(processes, track)
         options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
-        workers = min(jobs or default_jobs(len(visible_gpus())), len(plan.stages) - hits)
+        workers = min(jobs or default_jobs(len(visible_gpus()) // processes), len(plan.stages) - hits)
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)
         plan = grown_in(plan, opened)

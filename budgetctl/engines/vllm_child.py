@@ -7,6 +7,7 @@ closes, which the kernel does for a parent that dies in any way.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ def main() -> None:
     from vllm import LLM  # noqa: PLC0415  (the parent's death must be noticed during these seconds, too)
 
     model = LLM(**options)
+    gc.collect()
+    gc.freeze()  # what the engine itself consists of never becomes garbage; looking at it again costs every step
     _reply(replies, {"ready": True})
     while True:
         request = requests.get()

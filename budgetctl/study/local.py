@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from budgetctl.console import Reporter
+from budgetctl.engines.gpus import visible_gpus
 from budgetctl.signals import PARENT_VARIABLE
 from budgetctl.study.branches import grown_in
 from budgetctl.study.plan import Plan
@@ -46,7 +47,9 @@ def run_workers(
         str(store.root),
         *worker_options,
     ]
-    workers = [_start(command, number, jobs) for number in range(1, jobs + 1)]
+    named = any(option == "cpu" or option.startswith("cuda:") for option in worker_options)
+    gpus = () if named else visible_gpus()
+    workers = [_start(command, jobs, gpus_of_worker(number, jobs, gpus)) for number in range(jobs)]
     voices = [
         _relay(worker, f"[{number}] " if jobs > 1 else "", reporter)
         for number, worker in enumerate(workers, start=1)
@@ -60,8 +63,23 @@ def run_workers(
     return [worker.returncode for worker in workers]
 
 
-def _start(command: Sequence[str], number: int, jobs: int) -> subprocess.Popen[str]:
+def gpus_of_worker(number: int, jobs: int, gpus: Sequence[str]) -> Sequence[str]:
+    """Deal GPUs to workers: each its own as long as there are enough, else in turn.
+
+    Args:
+        number: Of the worker, from 0.
+        jobs: How many workers there are.
+        gpus: What this process may use.
+    """
+    if not gpus:
+        return ()
+    return gpus[number::jobs] or (gpus[number % len(gpus)],)
+
+
+def _start(command: Sequence[str], jobs: int, gpus: Sequence[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"NO_COLOR": "1", PARENT_VARIABLE: str(os.getpid())}
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if jobs > 1:  # workers must not each start a thread per core
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         environment = {"OMP_NUM_THREADS": threads, "BUDGETCTL_THREADS": threads, **environment}
