@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from budgetctl.data.columns import Columns
+from budgetctl.data.cutting import Order, cut
 from budgetctl.data.pool import load_pool
-from budgetctl.data.prepare import Order, card, cut, write_rows
+from budgetctl.data.prepare import card, write_rows
 from budgetctl.data.sources import LocalFiles
 from budgetctl.data.sources.files import SetAside
 

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from blake3 import blake3
 
 from budgetctl.data.layouts import Kind, Split, schema_of
-from budgetctl.data.prompt_ids import conversation_id, exact_digest
+from budgetctl.data.prompt_ids import conversation_id
+from budgetctl.data.sift import Names, Sift
 from budgetctl.data.sources.source import Source
 from budgetctl.data.turns import Conversation, conversations
 
 if TYPE_CHECKING:
     from budgetctl.data.lengths import TokenCounter
 
-EMPTY = "rows with an empty text"
-EQUAL = "pairs whose answers are equal"
-HELD_OUT = "rows with a prompt of dev or test"
-REPEATED = "repeated rows"
-_SIDE = ("\x1d", "")
-"""Stands after the prompt and after each answer in a row's digest, so that turns cannot move between them."""
-
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Names):
     """Usable rows with what ranking needs, and what was left out and why."""
 
-    batches: Sequence[pa.RecordBatch]
-    prompt_ids: Sequence[str]
-    digests: Sequence[bytes]
-    """16 bytes of each row's whole content; orders several answers to one prompt."""
-    lengths: Sequence[int] = ()
-    """Tokens of each row's longest sequence, if they were counted."""
-    costs: Sequence[int] = ()
-    """Tokens of each row's sequences together: what it costs of a token budget."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    held_out: Mapping[str, set[bytes]] = field(default_factory=dict)
-    """Prompts of the rows that were left out because dev or test has them: id → digests of their exact texts."""
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids)
+    batches: Sequence[pa.RecordBatch] = ()
 
     def take(self, rows: Sequence[int]) -> pa.RecordBatch:
         """Gather rows in the given order, touching each batch once."""
@@ -97,7 +76,7 @@ def pool_of(
     counter: TokenCounter | None = None,
 ) -> Pool:
     """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
-    sift = _Sift(kind, held_out, counter)
+    sift = _BatchSift(kind, held_out, counter)
     kept = (sift.usable(batch) for batch in batches)
     if folder is None:
         usable = [batch for batch in kept if batch.num_rows]
@@ -105,7 +84,7 @@ def pool_of(
         usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
     lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
     return Pool(
-        usable, sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out
+        sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out, usable
     )
 
 
@@ -118,16 +97,12 @@ def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[s
     return frozenset(found)
 
 
-class _Sift:
-    """Decides row by row, and remembers what it has seen."""
+class _BatchSift(Sift):
+    """Decides batch by batch."""
 
     def __init__(self, kind: Kind, held_out: frozenset[str], counter: TokenCounter | None) -> None:
-        self._kind, self._held_out, self._counter = kind, held_out, counter
-        self._seen: set[bytes] = set()
-        self.prompt_ids: list[str] = []
-        self.digests: list[bytes] = []
-        self.left_out: Counter[str] = Counter()
-        self.found_held_out: dict[str, set[bytes]] = {}
+        super().__init__(held_out)
+        self._kind, self._counter = kind, counter
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         whole = self._whole(batch)
@@ -151,12 +126,9 @@ class _Sift:
         keep: list[bool] = []
         names: list[str] = []
         for row in self._rows(batch):
-            reason = self._judge(*row)
-            keep.append(reason is None)
-            if reason is None:
+            keep.append(self.takes(*row))
+            if keep[-1]:
                 names.append(self.prompt_ids[-1])
-            else:
-                self.left_out[reason] += 1
         if not all(keep):
             batch = batch.filter(pa.array(keep, pa.bool_()))
         columns = [pa.array(names, pa.string()), *batch.columns]
@@ -175,33 +147,6 @@ class _Sift:
             references = batch.column("reference").to_pylist()
             for prompt, reference in zip(conversations(batch.column("prompt")), references, strict=True):
                 yield prompt, [[("reference", reference)]]
-
-    def _judge(self, prompt: Conversation, answers: list[Conversation]) -> str | None:
-        if not _complete(prompt) or not all(map(_complete, answers)):
-            return EMPTY
-        if len(answers) == 2 and answers[0] == answers[1]:
-            return EQUAL
-        name = conversation_id(prompt)  # type: ignore[arg-type]  # complete: no role and no text is missing
-        if name in self._held_out:
-            self.found_held_out.setdefault(name, set()).add(exact_digest(prompt))
-            return HELD_OUT
-        parts = [f"{role}\x1f{text}" for turns in (prompt, *answers) for role, text in (*turns, _SIDE)]
-        whole = "\x1e".join(parts)
-        digest = blake3(whole.encode("utf-8", "surrogatepass")).digest(length=16)
-        if digest in self._seen:
-            return REPEATED
-        self._seen.add(digest)
-        self.prompt_ids.append(name)
-        self.digests.append(digest)
-        return None
-
-
-def _complete(turns: Conversation) -> bool:
-    """Whether there are turns, and every one has a role and a text that is not blank."""
-    for role, text in turns:
-        if not role or not text or text.isspace():
-            return False
-    return bool(turns)
 
 
 def _texts(turns: Conversation) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,8 @@
-"""From a pool to the rows of one budget: rank, cut, lay out, and say what happened."""
+"""From chosen rows of a pool to a file: lay them out, and say what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,73 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from budgetctl.data.amount import Size, Tokens
-from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import KIND_NAMES, Kind, file_of, schema_of
+from budgetctl.data.layouts import Kind, file_of, schema_of
 from budgetctl.data.pool import Pool
-from budgetctl.data.ranking import End, Grouping, distinct, ranked
+from budgetctl.data.ranking import distinct
 from budgetctl.data.sources.source import ROWS_AT_ONCE
 from budgetctl.data.turns import with_system
 
 PROMPT_COLUMN = {"sft": "messages", "pref": "prompt", "unpaired": "prompt", "eval": "prompt"}
-
-
-@dataclass(frozen=True)
-class Order:
-    """How a pool is ranked before it is cut; see `ranked`."""
-
-    seed: int
-    end: End = "front"
-    grouping: Grouping = "together"
-
-
-def cut(pool: Pool, kind: Kind, size: Size | None, order: Order, what: str) -> list[int]:
-    """Choose the first rows of the ranking: `size` of them, or as many as so many tokens pay for; None takes all.
-
-    Raises:
-        ShortageError: There are fewer rows than that. Nothing is ever made up or quietly left short.
-    """
-    if not len(pool):
-        raise ShortageError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
-    if isinstance(size, Tokens):
-        return _paid_for(pool, kind, size, order, what)
-    if size is not None and size > len(pool):
-        raise ShortageError(
-            f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
-            "lower the budget or change the share"
-        )
-    return ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)[:size]
-
-
-def _paid_for(pool: Pool, kind: Kind, budget: Tokens, order: Order, what: str) -> list[int]:
-    """The longest prefix of the ranking that a token budget pays for; never nothing, and never all for less."""
-    ranking = ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)
-    count, spent = budget.rows(pool.costs[row] for row in ranking)
-    if not count:
-        raise ShortageError(
-            f"{budget.budget} tokens buy nothing of {what}: the first of its {KIND_NAMES[kind]} takes "
-            f"{pool.costs[ranking[0]]}; raise the budget or change the share"
-        )
-    if count == len(ranking) and spent < budget.budget:
-        raise ShortageError(
-            f"{what} has {spent} tokens in {count} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {budget.budget} are "
-            "asked for; lower the budget or change the share"
-        )
-    return ranking[:count]
-
-
-def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> None:
-    """Check that the two sides of a cell share no prompt.
-
-    Raises:
-        ShortageError: They do, because together they need more prompts than there are.
-    """
-    shared = len(set(taken) & set(other))
-    if shared:
-        raise ShortageError(
-            f"overlap: disjoint cannot be kept: {len(taken)} preference rows and {n_sft} SFT rows need more "
-            f"prompts than the sources have ({shared} would be on both sides); "
-            "lower the budget or say overlap: shared"
-        )
 
 
 def write_rows(
@@ -144,10 +83,3 @@ def card(pool: Pool, chosen: Sequence[int], kind: Kind, size: Size | None = None
         counts["desirable"] = counts["undesirable"] = len(chosen)
         counts["weights"] = {"desirable": 1.0, "undesirable": 1.0}  # as many of each, so none need weigh more
     return counts
-
-
-def _left_out_words(pool: Pool) -> str:
-    if not pool.left_out:
-        return ""
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(pool.left_out.items()))
-    return f" left (left out: {counts})"

@@ -126,9 +126,10 @@ class DataStage:
         """
         import json  # noqa: PLC0415
 
+        from budgetctl.data.cutting import Order, cut, require_apart  # noqa: PLC0415
         from budgetctl.data.layouts import KIND_NAMES  # noqa: PLC0415
         from budgetctl.data.overlap import matrix, of_rows, of_texts  # noqa: PLC0415
-        from budgetctl.data.prepare import Order, card, cut, require_apart, write_rows  # noqa: PLC0415
+        from budgetctl.data.prepare import card, write_rows  # noqa: PLC0415
         from budgetctl.data.presets import LICENCES  # noqa: PLC0415
 
         identity = self.identity

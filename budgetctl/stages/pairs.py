@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -54,9 +54,10 @@ class PairsStage:
         """
         import json  # noqa: PLC0415
 
+        from budgetctl.data.cutting import Order, cut  # noqa: PLC0415
         from budgetctl.data.judged import Judged  # noqa: PLC0415
         from budgetctl.data.pool import pool_of  # noqa: PLC0415
-        from budgetctl.data.prepare import Order, card, cut, write_rows  # noqa: PLC0415
+        from budgetctl.data.prepare import card, write_rows  # noqa: PLC0415
         from budgetctl.data.sources.source import in_batches  # noqa: PLC0415
 
         identity = self.identity
@@ -64,7 +65,7 @@ class PairsStage:
         stored: Literal["sft", "pref"] = "sft" if identity.kind == "sft" else "pref"
         pool = pool_of(in_batches(self._rows(context, judged), stored), stored)
         left_out = {**pool.left_out, **judged.without}
-        pool = type(pool)(pool.batches, pool.prompt_ids, pool.digests, left_out=left_out)
+        pool = replace(pool, left_out=left_out)
         chosen = cut(pool, identity.kind, identity.size, Order(identity.seed), f"the answers {self.gen[:12]}")
         summary = card(pool, chosen, identity.kind)
         write_rows(context.draft.files, pool, chosen, identity.kind, None)

@@ -171,8 +171,9 @@ def evaluation_stages(
         UsageError: There is no such way of decoding, or a k of pass@k is larger than the number of answers.
     """
     prompts = eval_data(supply, wanted.split, wanted.size)
+    asked = payload_of(prompts).key
     gen = gen_stage(
-        base, checkpoint, payload_of(prompts).key, task,
+        base, checkpoint, asked, task,
         decoding=wanted.decoding, samples=wanted.samples, max_new_tokens=wanted.max_new_tokens, engine=wanted.engine,
     )  # fmt: skip
     if max(wanted.pass_at, default=0) > gen.identity.decoding.samples:
@@ -181,7 +182,5 @@ def evaluation_stages(
             f"{gen.identity.decoding.samples}"
         )
     known = checkpoint is None or not checkpoint.startswith("@")
-    scored = EvalStage(
-        scorer_of(task, wanted.pass_at), payload_of(gen).key if known else "@gen", payload_of(prompts).key
-    )
+    scored = EvalStage(scorer_of(task, wanted.pass_at), payload_of(gen).key if known else "@gen", asked)
     return [("eval-data", prompts), ("gen", gen), ("eval", scored)]

@@ -15,9 +15,9 @@ from budgetctl.stages.data import DataIdentity
 from store import Store
 
 if TYPE_CHECKING:
+    from budgetctl.data.cutting import Order
     from budgetctl.data.lengths import TokenCounter
-    from budgetctl.data.pool import Pool
-    from budgetctl.data.prepare import Order
+    from budgetctl.data.sift import Names
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,13 @@ class RowCounter:
         """
         self._located = located
         self._bases = bases
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[str, Names] = {}
+        self._held_out: dict[str, frozenset[str]] = {}
         self._rankings: dict[tuple[str, Order], Sequence[int]] = {}
 
     def find(self, wanted: DataIdentity, parents: Mapping[str, str]) -> Found:
         """What a stage would take; a hub dataset that is not on this machine yet is not asked."""
-        from budgetctl.data.prepare import Order, require_apart  # noqa: PLC0415
+        from budgetctl.data.cutting import Order, require_apart  # noqa: PLC0415
 
         side = wanted.apart_from
         amounts = [wanted.amount, *([side.amount] if side else [])]
@@ -84,9 +85,9 @@ class RowCounter:
     def _cut(
         self, wanted: DataIdentity, parents: Mapping[str, str], source: AnySource, kind: Kind,
         amount: Size | None, order: Order,
-    ) -> tuple[Pool, Sequence[int]]:  # fmt: skip
+    ) -> tuple[Names, Sequence[int]]:  # fmt: skip
         """A pool and the first rows of its ranking, which is made once for all sizes."""
-        from budgetctl.data.prepare import cut  # noqa: PLC0415
+        from budgetctl.data.cutting import cut  # noqa: PLC0415
 
         name, pool = self._pool(wanted, parents, source, "pref" if kind == "unpaired" else kind)
         if (name, order) not in self._rankings:
@@ -100,18 +101,39 @@ class RowCounter:
 
     def _pool(
         self, wanted: DataIdentity, parents: Mapping[str, str], source: AnySource, kind: Kind
-    ) -> tuple[str, Pool]:
-        from budgetctl.data.pool import held_out_prompts, load_pool  # noqa: PLC0415
-
+    ) -> tuple[str, Names]:
         counting, held_out = self._counting(wanted, parents), wanted.held_out
         counted = "" if counting is None else f"{counting} {wanted.system_prompt} {wanted.tokens}"
         name = f"{kind} {source.model_dump_json()} {held_out} {counted}"
         if name not in self._pools:
-            known = held_out is not None and self._here(held_out)
-            keep_out = held_out_prompts(held_out, self._located) if held_out and known else frozenset[str]()
             counter = None if counting is None else self._token_counter(wanted, counting, kind)
-            self._pools[name] = load_pool(source, kind, "train", self._located, keep_out, counter=counter)
+            self._pools[name] = self._load(source, kind, self._prompts_of(held_out), counter)
         return name, self._pools[name]
+
+    def _load(
+        self, source: AnySource, kind: Kind, keep_out: frozenset[str], counter: TokenCounter | None
+    ) -> Names:
+        """The usable rows' names; Arrow is loaded only for sources that may be large, and to count tokens."""
+        if source.small and counter is None:
+            from budgetctl.data.sift import names_of  # noqa: PLC0415
+
+            return names_of(source.rows(kind, "train", self._located), kind, keep_out)
+        from budgetctl.data.pool import load_pool  # noqa: PLC0415
+
+        return load_pool(source, kind, "train", self._located, keep_out, counter=counter)
+
+    def _prompts_of(self, held_out: AnySource | None) -> frozenset[str]:
+        """Prompts of dev and test, read once for all kinds of rows."""
+        if held_out is None or not self._here(held_out):
+            return frozenset()
+        name = held_out.model_dump_json()
+        if name not in self._held_out:
+            if held_out.small:
+                from budgetctl.data.sift import held_out_names as read  # noqa: PLC0415
+            else:
+                from budgetctl.data.pool import held_out_prompts as read  # noqa: PLC0415
+            self._held_out[name] = read(held_out, self._located)
+        return self._held_out[name]
 
     def _here(self, source: AnySource) -> bool:
         return not isinstance(source, HubDataset) or source.name in self._located
@@ -124,11 +146,9 @@ class RowCounter:
         return base
 
     def _token_counter(self, wanted: DataIdentity, base: str, kind: Kind) -> TokenCounter:
-        from budgetctl.data.lengths import TokenCounter  # noqa: PLC0415
-        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+        from budgetctl.data.lengths import counter_of  # noqa: PLC0415
 
         assert self._bases is not None
         assert wanted.tokens is not None
-        encoder = Encoder(load_tokenizer(self._bases.artifact(base).path()), wanted.tokens.template)
-        return TokenCounter(encoder, kind, wanted.system_prompt, wanted.tokens.most)
+        folder = self._bases.artifact(base).path()
+        return counter_of(folder, wanted.tokens.template, kind, wanted.system_prompt, wanted.tokens.most)

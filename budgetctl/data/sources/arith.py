@@ -46,9 +46,9 @@ class ArithSource(Frozen):
         return True
 
     def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
-        return in_batches(self.rows(kind, split), kind)
+        return in_batches(self.rows(kind, split, located), kind)
 
-    def rows(self, kind: Kind, split: Split) -> Iterator[Row]:
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
         """Yield the rows of one split."""
         for problem in islice(problems(split, self.world), getattr(self, split)):
             prompt = [{"role": "user", "content": problem.text}]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from budgetctl.data.dice import Dice
 from budgetctl.data.files import content_hash, located_file, read_jsonl, text_field
@@ -64,21 +65,16 @@ class Gsm8kFiles(Frozen):
         """Yield the rows of one split; dev is a fixed twentieth of the training questions."""
         name = "test" if split == "test" else "train"
         path = located_file(f"GSM8K's {name}.jsonl", getattr(self, name), located)
-        for number, content in read_jsonl(path):
-            where = f"{path}, line {number}"
-            question, answer = text_field(content, "question", where), text_field(content, "answer", where)
-            reference = final_number(answer)
-            if reference is None:
-                raise UsageError(f"{where}: the answer must end with a line `#### n`")
-            prompt = [{"role": "user", "content": question}]
-            if split != "test" and (split == "dev") != _is_dev(prompt):
+        for problem in _problems(path, getattr(self, name)):
+            if split != "test" and (split == "dev") != problem.dev:
                 continue
-            solution = without_calculator_marks(answer)
+            prompt = [{"role": "user", "content": problem.question}]
+            solution = without_calculator_marks(problem.answer)
             if kind == "eval":
-                yield {"prompt": prompt, "reference": reference, "answer": solution}
+                yield {"prompt": prompt, "reference": problem.reference, "answer": solution}
             elif kind == "sft":
                 yield {"messages": [*prompt, {"role": "assistant", "content": solution}]}
-            elif (wrong := with_corrupted_step(answer, question)) is not None:
+            elif (wrong := with_corrupted_step(problem.answer, problem.question)) is not None:
                 yield {
                     "prompt": prompt,
                     "chosen": [{"role": "assistant", "content": solution}],
@@ -86,8 +82,26 @@ class Gsm8kFiles(Frozen):
                 }
 
 
-def _is_dev(prompt: list[dict[str, str]]) -> bool:
-    return Dice(f"gsm8k dev {prompt_id(prompt)}").chance(DEV_SHARE)
+class _Problem(NamedTuple):
+    question: str
+    answer: str
+    reference: str
+    dev: bool
+
+
+@lru_cache(maxsize=2)
+def _problems(path: Path, content: str) -> tuple[_Problem, ...]:
+    """The problems of a file with this content, read once however many kinds and splits are asked for."""
+    found = []
+    for number, row in read_jsonl(path):
+        where = f"{path}, line {number}"
+        question, answer = text_field(row, "question", where), text_field(row, "answer", where)
+        reference = final_number(answer)
+        if reference is None:
+            raise UsageError(f"{where}: the answer must end with a line `#### n`")
+        name = prompt_id([{"role": "user", "content": question}])
+        found.append(_Problem(question, answer, reference, Dice(f"gsm8k dev {name}").chance(DEV_SHARE)))
+    return tuple(found)
 
 
 def with_corrupted_step(answer: str, salt: str) -> str | None:

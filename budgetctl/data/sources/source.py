@@ -43,6 +43,9 @@ class Source(Protocol):
             UsageError: The source cannot give such rows, is not found, or is malformed.
         """
 
+    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+        """As `batches`, one by one; slower for large sources."""
+
 
 def in_batches(rows: Iterable[Row], kind: Kind) -> Iterator[pa.RecordBatch]:
     """Rows as Arrow batches in the layout of `kind`."""

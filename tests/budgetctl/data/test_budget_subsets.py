@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgetctl.data.cutting import Order, cut, require_apart
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.pool import Pool, load_pool
-from budgetctl.data.prepare import Order, cut, require_apart
+from budgetctl.data.pool import Pool, held_out_prompts, load_pool
 from budgetctl.data.ranking import ranked
+from budgetctl.data.sift import held_out_names, names_of
+from budgetctl.data.sources import ArithSource
 from tests.budgetctl.data.rows import ListedSource, pair, sft_row
 
 prompts = st.lists(st.integers(0, 400), min_size=1, max_size=120)
@@ -42,6 +44,20 @@ def test_larger_budgets_contain_smaller_ones(numbers, seed, grouping, sizes):
         assert len(chosen) == size == len(set(chosen))
         assert chosen[: len(previous)] == previous
         previous = chosen
+
+
+@pytest.mark.parametrize("kind", ["sft", "pref"])
+def test_the_plan_counts_the_rows_that_the_data_stage_takes(kind):
+    source = ArithSource(train=300, dev=40, test=40)
+    held_out = held_out_names(source, {})
+    assert held_out == held_out_prompts(source, {})
+    some = frozenset([*held_out, *load_pool(source, kind, "train", {}).prompt_ids[:7]])
+    counted, pool = (
+        names_of(source.rows(kind, "train", {}), kind, some),
+        load_pool(source, kind, "train", {}, some),
+    )
+    assert (counted.prompt_ids, counted.digests) == (pool.prompt_ids, pool.digests)
+    assert counted.left_out == pool.left_out != {}
 
 
 @settings(deadline=None, max_examples=60)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgetctl.data.amount import Tokens
+from budgetctl.data.cutting import Order, cut
 from budgetctl.data.errors import ShortageError
 from budgetctl.data.pool import Pool
-from budgetctl.data.prepare import Order, card, cut
+from budgetctl.data.prepare import card
 
 costs_of_rows = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 seeds = st.integers(0, 2**31)
@@ -17,7 +18,7 @@ seeds = st.integers(0, 2**31)
 
 def pool(costs: list[int]) -> Pool:
     names = [f"p{number}" for number in range(len(costs))]
-    return Pool([], names, [name.encode() for name in names], costs, costs)
+    return Pool(names, [name.encode() for name in names], costs, costs)
 
 
 @settings(deadline=None)
