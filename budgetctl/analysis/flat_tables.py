@@ -52,7 +52,9 @@ def terminal_tables(tables: Sequence[FlatTable], *, width: int, color: bool) -> 
                 whole = widest <= _SHORT and width >= _NARROW
                 grid.add_column(title, justify="right", no_wrap=whole, overflow="fold")
             else:
-                grid.add_column(Text(name), overflow="fold", min_width=min(_FIRST_COLUMN, width // 3))
+                grid.add_column(
+                    Text(name), overflow="fold", min_width=_FIRST_COLUMN if width >= _NARROW else None
+                )
         for row in table.rows:
             grid.add_row(*(Text(escape.plain(entry)) for entry in row))
         console.print(grid)

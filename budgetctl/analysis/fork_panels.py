@@ -22,7 +22,8 @@ _BAND_ALPHA = 0.13
 _GREY = "#666666"
 _FORK_LINE: dict[str, Any] = {"color": "#999999", "lw": 0.7, "ls": (0, (2, 2)), "zorder": 0.5}
 _FORK_MARK: dict[str, Any] = {"marker": "o", "markersize": 5, "mec": "white", "mew": 0.6}
-_BASELINE_DASHES: dict[str, Any] = {"sft-only": (0, (6, 2)), "pft-only": (0, (1, 1.5))}
+_SFT_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (6, 2, 1, 2)), (0, (12, 2)))
+_PFT_DASH: Any = (0, (1, 1.5))
 _LOG_RANGE = 4.0  # a perplexity that spans more than this factor gets a logarithmic axis
 _LETTER, _LINE = 0.018, 0.07  # of an axis's width and height: one letter, one line of the numbers' size
 _KEY_LETTERS, _MOST_KEYS = 46, 16
@@ -172,10 +173,13 @@ def _draw_baseline(
     """A line across the panel, with its interval where it is the only one of its kind."""
     if one.score is None:
         return
-    drawn = panel.axhline(one.score, color=color, lw=1.1, ls=_BASELINE_DASHES.get(one.kind, "-"))
+    rows = sorted(
+        {other.n_sft or 0 for table in group.tables for other in table.baselines if other.kind == "sft-only"}
+    )
+    dash = _PFT_DASH if one.kind == "pft-only" else _SFT_DASHES[rows.index(one.n_sft or 0) % len(_SFT_DASHES)]
+    drawn = panel.axhline(one.score, color=color, lw=1.1, ls=dash)
     if one.score_low is not None and one.score_high is not None and len(group.trunks) == 1:
         panel.axhspan(one.score_low, one.score_high, color=color, alpha=0.08, linewidth=0)
-    rows = {other.n_sft for table in group.tables for other in table.baselines if other.kind == one.kind}
     parts = [BASELINE_NAMES[one.kind]]
     parts += [f"of {one.n_sft:,} rows"] if len(rows) > 1 and one.n_sft else []
     which = f", {one.method}" if one.method and len(group.tables) > 1 else ""

@@ -205,7 +205,7 @@ def test_csv_and_json_read_back() -> None:
     assert document["forks"][0]["status"] == "done"
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("width", [80, 99, 100, 120, 160])
 def test_a_terminal_is_not_overrun_and_loses_nothing(width: int) -> None:
     rows = [*study().rows, fork("examples=96", 6, 0.25, value=38.05)]
     table = only(
