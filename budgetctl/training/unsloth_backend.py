@@ -60,6 +60,7 @@ def child_environment(job: TrainingJob) -> Mapping[str, str]:
         "UNSLOTH_ALLOW_CPU": "1",
         "UNSLOTH_COMPILE_LOCATION": str(job.scratch / "unsloth"),
         "HF_HUB_OFFLINE": "1",
+        "UNSLOTH_DISABLE_STATISTICS": "1",  # it would fetch a file of the hub, to be counted
     }
     _, _, number = job.device.partition(":")
     if number:

@@ -16,6 +16,7 @@ from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.models.templates import Template
 from budgetctl.training.config import LoraSettings, PftSettings, SftSettings
 from budgetctl.training.run import train
+from budgetctl.training.unsloth_backend import child_environment
 from budgetctl.training.versions import check_versions
 
 
@@ -117,6 +118,18 @@ def test_what_unsloth_cannot_do(
         monkeypatch.setenv("BUDGETCTL_UNSLOTH_PYTHON", "/some/python")
     with pytest.raises(UsageError, match=sentence):
         train(make_job(device="auto", **job), SftSettings(backend="unsloth", precision="bfloat16"))
+
+
+def test_unsloths_process_sees_its_gpu_and_reports_to_nobody(
+    make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    variables = child_environment(make_job(device="cuda:1"))
+    assert variables["CUDA_VISIBLE_DEVICES"] == "5"
+    assert variables["UNSLOTH_DISABLE_STATISTICS"] == variables["HF_HUB_OFFLINE"] == "1"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert child_environment(make_job(device="cuda:1"))["CUDA_VISIBLE_DEVICES"] == "1"
+    assert "CUDA_VISIBLE_DEVICES" not in child_environment(make_job(device="auto"))
 
 
 def test_kto_of_single_rows(make_job: Any) -> None:
