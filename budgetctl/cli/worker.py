@@ -71,6 +71,7 @@ def worker(
     from budgetctl.study.deadline import TimeLimit  # noqa: PLC0415
     from budgetctl.study.labels import labels_of  # noqa: PLC0415
     from budgetctl.study.plan import Plan  # noqa: PLC0415
+    from budgetctl.study.ranks import largest_rank  # noqa: PLC0415
     from budgetctl.study.running import StageRunner  # noqa: PLC0415
     from budgetctl.study.worker import RetryPolicy, Worker  # noqa: PLC0415
 
@@ -81,7 +82,12 @@ def worker(
         plan = Plan.from_document(opened.load_plan(plan_id))
         execution = training_execution(
             device, micro_batch, threads, processes, checkpoint_every, track, offline, keep_reference
-        ).model_copy(update={"sources": {name: Path(path) for name, path in plan.sources.items()}})
+        ).model_copy(
+            update={
+                "sources": {name: Path(path) for name, path in plan.sources.items()},
+                "adapter_rank": largest_rank(plan),
+            }
+        )
         if planned_with and planned_with != (here := code_revision()):
             reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")
         runner = StageRunner(opened, execution, reporter, stop, partial(labels_of, plan))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from budgetctl.engines.gpus import gpu_holders, gpu_memory, physical_gpu
 from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths, check_texts
 from budgetctl.engines.sampling import next_tokens, row_uniforms
 from budgetctl.errors import BudgetctlError
@@ -58,8 +59,11 @@ class TransformersEngine:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             precision: Of the weights.
             batch: Rows at once; None derives it.
+
+        Raises:
+            BudgetctlError: The GPU has no room for the model; names who holds it.
         """
-        loaded = base if isinstance(base, LoadedBase) else load_base(base, choose_device(device), precision)
+        loaded = base if isinstance(base, LoadedBase) else _load(base, choose_device(device), precision)
         self._device = loaded.device
         self._loaded = loaded
         self._base: Any = self._loaded.model
@@ -259,6 +263,19 @@ class TransformersEngine:
             mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
             positions = positions[:, -1:] + 1
         return answers
+
+
+def _load(base: Path, device: torch.device, precision: Precision) -> LoadedBase:
+    try:
+        return load_base(base, device, precision)
+    except torch.cuda.OutOfMemoryError as error:
+        gpu = physical_gpu(str(device))
+        memory = gpu_memory(gpu)
+        left = f"{memory.free:.0f} of {memory.total:.0f} MiB free" if memory else "too little memory free"
+        raise BudgetctlError(
+            f"GPU {gpu} has {left}, not enough for the model. It is held by (pid, program, MiB): "
+            f"{gpu_holders(gpu) or 'processes this machine does not show'}."
+        ) from error
 
 
 def _finished(row: _Row, stopped: bool) -> Answer:

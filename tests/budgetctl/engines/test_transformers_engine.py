@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,24 @@ def test_scores_do_not_depend_on_the_batch(engine: TransformersEngine, small_bas
 def test_the_context_cuts_an_answer(engine: TransformersEngine) -> None:
     found: Any = answers_of(engine, Decoding(max_new_tokens=50), [Prompt("long", (5,) * 120)])["long", 0]
     assert len(found.token_ids) <= 8
+
+
+def test_a_full_gpu_says_who_holds_it(
+    small_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *compute-apps*) echo "4711, python, 79000";; *) echo "1200, 81559";; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("budgetctl.engines.transformers.load_base", full)
+    with pytest.raises(BudgetctlError, match=r"1200 of 81559 MiB free, not enough.*4711, python, 79000"):
+        TransformersEngine(small_base, "cpu", "bfloat16")
 
 
 @pytest.mark.parametrize(
