@@ -31,16 +31,19 @@ def turns(question: str, answer: str) -> list[dict[str, str]]:
 def make(root: Path) -> None:
     """Write the three datasets as they lie on the hub."""
     sft = [
-        {"id": f"personas_IF_{n}", "prompt": f"Task {n}.", "messages": turns(f"Task {n}.", f"Done {n}."), "constraints": ["c"]}
+        {"id": f"personas_IF_{n}", "prompt": f"Task {n}.", "messages": turns(f"Task {n}.", f"Done {n}."),
+         "constraints": ["c"]}
         for n in range(29_980)
     ]  # fmt: skip
     pairs = [
-        {"id": f"personas_IF_{n}", "prompt": f"Task {n}.", "constraints": ["c"], "chosen": turns(f"Task {n}.", f"Well {n}."),
-         "rejected": turns(f"Task {n}.", f"Badly {n}."), "chosen_model": "a", "rejected_model": "b"}
+        {"id": f"personas_IF_{n}", "prompt": f"Task {n}.", "constraints": ["c"],
+         "chosen": turns(f"Task {n}.", f"Well {n}."), "rejected": turns(f"Task {n}.", f"Badly {n}."),
+         "chosen_model": "a", "rejected_model": "b"}
         for n in range(19_890)
     ]  # fmt: skip
     tests = [
-        {"key": n, "prompt": f"Check {n}.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"num_words": None}]}
+        {"key": n, "prompt": f"Check {n}.", "instruction_id_list": ["punctuation:no_comma"],
+         "kwargs": [{"num_words": None}]}
         for n in range(541)
     ]  # fmt: skip
     for name, rows in (
