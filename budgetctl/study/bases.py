@@ -93,9 +93,9 @@ def _tiny(settings: Mapping[str, Any]) -> BaseStage:
 def _from_hub(model: str, offline: bool) -> BaseRequest:
     named, at, revision = model.partition("@")
     known = KNOWN_MODELS.get(named) or known_by_repository(named)
-    if (known is None and (named.count("/") != 1 or named.startswith((".", "/", "~")))) or (
-        at and not revision
-    ):
+    is_id = named.count("/") == 1 and not named.startswith((".", "/", "~"))
+    embedded = known is not None and not known.repository
+    if embedded or (known is None and not is_id) or (at and not revision):
         raise UsageError(
             f"there is no base model {model!r}: no such folder, and the known names are {', '.join(KNOWN_MODELS)}; "
             "a hub id has the form organisation/name or organisation/name@revision"

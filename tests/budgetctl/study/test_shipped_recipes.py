@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from budgetctl.errors import UsageError
 from budgetctl.models import hub
+from budgetctl.study.bases import base_request
 from budgetctl.study.build import plan_study
 from budgetctl.study.plan import Plan
 from budgetctl.study.recipe import load_recipe
@@ -78,6 +80,21 @@ def test_the_bases_are_pinned(paper: Plan) -> None:
         "meta-llama/Llama-3.1-8B": "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b",
         "Qwen/Qwen2.5-7B": "d149729398750b98c0af14eb82c78cfe92750796",
     }
+
+
+@pytest.mark.parametrize("model", ["tiny@main", "llama3-8B@", "nobody", "./folder", "a/b/c"])
+def test_what_is_no_base(model: str, store: Store) -> None:
+    with pytest.raises(UsageError, match="there is no base model"):
+        base_request(model, store)
+
+
+def test_a_revision_of_a_hub_model(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = base_request("Qwen/Qwen2.5-7B@" + "a" * 40, store).stage.identity.source
+    assert (frozen.repository, frozen.commit) == ("Qwen/Qwen2.5-7B", "a" * 40)
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(hub, "commit_of", lambda *given: asked.append(given) or "b" * 40)
+    assert base_request("qwen2-7B@main", store).stage.identity.source.commit == "b" * 40
+    assert asked == [("Qwen/Qwen2.5-7B", "main", False)]
 
 
 def test_money_is_split_by_price(store: Store) -> None:
