@@ -167,13 +167,18 @@ def test_a_hopeless_row_says_what_would_fit(make_job: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["sft.parquet", "pref.parquet", "unpaired.parquet"])
-def test_two_processes_are_one(data: str, make_job: Any) -> None:
+@pytest.mark.parametrize(
+    ("data", "method"),
+    [("sft.parquet", "sft"), ("pref.parquet", "dpo"), ("unpaired.parquet", "kto"), ("pref.parquet", "cpo")],
+    ids=["sft", "dpo", "kto", "cpo"],
+)
+def test_two_processes_are_one(data: str, method: Any, make_job: Any) -> None:
     one, two = make_job(data), make_job(data, processes=2, micro_batch=4)
     settings: Any = SFT
-    if data != "sft.parquet":
-        method = "dpo" if data == "pref.parquet" else "kto"
-        settings = PftSettings(method=method, epochs=4, lora=SMALL, optimizer=GENTLE)
+    if method != "sft":
+        settings = PftSettings.model_validate(
+            {"method": method, "epochs": 4, "lora": SMALL.model_dump(), "optimizer": GENTLE.model_dump()}
+        )
     train(one, settings)
     metrics = train(two, settings)
     assert metrics["processes"] == 2
