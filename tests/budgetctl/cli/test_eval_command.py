@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -138,6 +139,23 @@ def test_several_models_share_one_engine(study: Study, monkeypatch: pytest.Monke
     keys = study.call("gen", *models, "--data", study.rows, "--max-new-tokens", "5", "--device", "cpu")
     assert len(set(keys)) == 3
     assert started == ["base"]
+
+
+def test_several_models_share_one_vllm(study: Study, stand_in: Path) -> None:
+    """One start, for the largest rank among them, and a perplexity through the same engine."""
+    models = (study.base, study.first, study.second)
+    options = ("--data", study.rows, "--engine", "vllm", *SHORT)
+    keys = study.call("gen", *models, *options)
+    texts = {
+        tuple(pq.read_table(study.store.artifact(key).path("generations.parquet"))["text"].to_pylist())
+        for key in keys
+    }
+    assert len(texts) == 3
+    (start,) = (json.loads(line) for line in (stand_in / "starts.jsonl").read_text().splitlines())
+    assert start["max_lora_rank"] == 8
+    assert study.call("gen", *models, *options) == keys
+    (scored,) = study.call("eval", study.first, "--perplexity", "gold", *options)
+    assert study.store.artifact(scored).identity["engine"] == "vllm"
 
 
 def compared(study: Study, *arguments: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,69 +14,12 @@ from test_transformers_engine import make_adapter
 from budgetctl.engines import vllm as boundary
 from budgetctl.engines.gpus import Memory, physical_gpu, wait_for_memory
 from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt
-from budgetctl.engines.vllm import PYTHON_VARIABLE, VllmEngine
+from budgetctl.engines.vllm import VllmEngine
 from budgetctl.errors import BudgetctlError, UsageError
 
 STOP = (2,)
 PROMPTS = [Prompt(f"p{n}", (5, 6, 7 + n)) for n in range(80)]
 GREEDY = Decoding(max_new_tokens=3)
-
-STAND_IN = {
-    "__init__.py": """
-import json, os, pathlib, sys
-from types import SimpleNamespace as Some
-from vllm.sampling_params import SamplingParams
-here = pathlib.Path(os.environ["STAND_IN"])
-(here / "starts.jsonl").open("a").write(sys.argv[1] + "\\n")
-print("loading the model", flush=True)
-class Engine:
-    def __init__(self): self.waiting, self.answered = [], 0
-    def add_request(self, name, prompt, sampling, lora_request=None):
-        assert sampling.output_kind == "final only" and sampling.seed is None
-        self.waiting.append((name, prompt["prompt_token_ids"], sampling, lora_request))
-    def has_unfinished_requests(self): return bool(self.waiting)
-    def step(self):
-        deaths = here / "deaths"
-        if self.answered == 40 and deaths.exists() and int(deaths.read_text()):
-            deaths.write_text(str(int(deaths.read_text()) - 1))
-            print("CUDA error: the last words", flush=True); os._exit(7)
-        name, ids, sampling, lora = self.waiting.pop(0); self.answered += 1
-        first = ids[-1] if lora is None else ids[-1] + lora.number
-        answer = Some(token_ids=[first, 2], finish_reason="stop", cumulative_logprob=-1.5)
-        return [Some(finished=True, request_id=name, outputs=[answer])]
-class LLM:
-    def __init__(self, **options): self.llm_engine = Engine()
-    def generate(self, prompts, sampling, lora_request=None, use_tqdm=True):
-        (prompt,) = prompts
-        ids, shift = prompt["prompt_token_ids"], 0.0 if lora_request is None else 0.5
-        return [Some(prompt_logprobs=[None] + [{i: Some(logprob=-i - shift)} for i in ids[1:]])]
-""",
-    "sampling_params.py": """
-class RequestOutputKind: FINAL_ONLY = "final only"
-class SamplingParams:
-    output_kind = None; seed = None
-    def __init__(self, **given): self.__dict__.update(given)
-""",
-    "inputs.py": "def TokensPrompt(**given): return given\n",
-    "lora/__init__.py": "",
-    "lora/request.py": """
-class LoRARequest:
-    def __init__(self, name, number, path): self.name, self.number, self.path = name, number, path
-""",
-}
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a package called vllm, which the engine's process imports, and what it was started with."""
-    for name, text in STAND_IN.items():
-        file = tmp_path / "site" / "vllm" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    monkeypatch.setenv("STAND_IN", str(tmp_path))
-    monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
-    return tmp_path
 
 
 def starts(stand_in: Path) -> list[dict[str, Any]]:
