@@ -96,7 +96,7 @@ def plan(
     from budgetctl.slurm.submission import overridden  # noqa: PLC0415
     from budgetctl.study.build import plan_study  # noqa: PLC0415
     from budgetctl.study.estimate import estimate_plan  # noqa: PLC0415
-    from budgetctl.study.overview import cell_list, overview, to_dot  # noqa: PLC0415
+    from budgetctl.study.overview import cell_list, missing, overview, to_dot  # noqa: PLC0415
     from budgetctl.study.state import state_of  # noqa: PLC0415
 
     recipe = recipe_from(grid, settings, thresholds)
@@ -115,7 +115,7 @@ def plan(
     plan_id = opened.save_plan(planned.document())
     now = datetime.now(UTC).isoformat(timespec="milliseconds") if retry_failed else ""
     state = state_of(planned, opened, forgive_before=now)
-    estimate = estimate_plan(planned, opened)
+    estimate = estimate_plan(planned, opened, history=bool(missing(state)))
 
     wanted = "json" if json_ else emit or ("table" if sys.stdout.isatty() else "slurm")
     table = [overview(planned, plan_id, state, estimate, recipe)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Literal
 
 from budgetctl.data.hub_fetch import FrozenRevisions
 from budgetctl.data.requests import preference_data, sft_data
@@ -25,6 +26,7 @@ class _StudyPlanner:
     def __init__(self, recipe: Recipe, store: Store) -> None:
         self._recipe = recipe
         self._stages: dict[str, Payload] = {}
+        self._shared: dict[Hashable, str] = {}
         self._bases = {name: base_request(name, store, recipe.base_settings) for name in recipe.bases}
         self._supplies = recipe.data.supplies(recipe.tasks, FrozenRevisions(store.root))
         places = [base.located for base in self._bases.values()]
@@ -61,6 +63,12 @@ class _StudyPlanner:
         payload = payload_of(stage)
         return self._stages.setdefault(payload.key, payload).key
 
+    def _once(self, name: Hashable, make: Callable[[], Stage]) -> str:
+        """As `_add`, of a stage that many cells share; `name` holds all that tells it from others of the study."""
+        if name not in self._shared:
+            self._shared[name] = self._add(make())
+        return self._shared[name]
+
     def _baseline(self, base: str, task: str) -> PlannedCell:
         """The untrained base, shown beside every row of its table."""
         stages = {"base": self._add(self._bases[base].stage)}
@@ -78,24 +86,32 @@ class _StudyPlanner:
 
     def _cell(self, cell: Cell, bought: Purchase) -> PlannedCell:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
-        stages = {"base": self._add(base.stage)}
+        stages = {"base": self._once(cell.base, lambda: base.stage)}
         lengths = lengths_of(recipe, cell.base, base, counted=bought.in_tokens)
-        if bought.sft:
-            stages["sft-data"] = self._add(sft_data(supply, bought.sft, cell.seed, lengths=lengths))
-            stages["sft"] = self._add(
-                sft_stage(base, stages["sft-data"], recipe.sft_of(cell.base), cell.seed)
+        if n_sft := bought.sft:
+            data = self._once(
+                ("sft-data", cell.task, n_sft, cell.seed, lengths),
+                lambda: sft_data(supply, n_sft, cell.seed, lengths=lengths),
             )
-        if bought.pft:
-            pairs = preference_data(
-                supply,
-                bought.pft,
-                cell.seed,
-                kind="unpaired" if cell.method == "kto" else "pref",
-                overlap=recipe.data.overlap,
-                n_sft=bought.sft,
-                lengths=lengths,
+            stages["sft-data"] = data
+            stages["sft"] = self._once(
+                ("sft", cell.base, data, cell.seed),
+                lambda: sft_stage(base, data, recipe.sft_of(cell.base), cell.seed),
             )
-            stages["pft-data"] = self._add(pairs)
+        if n_pft := bought.pft:
+            kind: Literal["pref", "unpaired"] = "unpaired" if cell.method == "kto" else "pref"
+            stages["pft-data"] = self._once(
+                ("pft-data", cell.task, n_pft, bought.sft, cell.seed, kind, lengths),
+                lambda: preference_data(
+                    supply,
+                    n_pft,
+                    cell.seed,
+                    kind=kind,
+                    overlap=recipe.data.overlap,
+                    n_sft=bought.sft,
+                    lengths=lengths,
+                ),
+            )
             given = recipe.pft_of(cell.base, cell.method)
             stages["pft"] = self._add(
                 pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed)

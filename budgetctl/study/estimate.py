@@ -85,11 +85,20 @@ class _Described:
     parents: Mapping[str, str]
 
 
-def estimate_plan(plan: Plan, store: Store, model: CostModel | None = None) -> PlanEstimate:
-    """Estimate every stage of a plan, those that are published already included."""
+def estimate_plan(
+    plan: Plan, store: Store, model: CostModel | None = None, history: bool = True
+) -> PlanEstimate:
+    """Estimate every stage of a plan, those that are published already included.
+
+    Args:
+        plan: The study.
+        store: Whose history is asked.
+        model: What is assumed where history is silent.
+        history: Whether to ask it; it is not worth reading for a plan with nothing to do.
+    """
     model = model or CostModel()
     planned = {key: _Described(p.stage, p.identity, p.parents) for key, p in plan.stages.items()}
-    past, seconds = _history(store)
+    past, seconds = _history(store) if history else ({}, {})
     known = {**past, **planned}
     points: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
     for key, spent in seconds.items():
