@@ -74,9 +74,28 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise UsageError(
                     f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno})"
                 ) from error
+            except RecursionError as error:
+                raise UsageError(f"{path}, line {number}: nested too deeply to be a row") from error
             if not isinstance(value, dict):
                 raise UsageError(f"{path}, line {number}: expected an object, found a {type(value).__name__}")
+            if b"\\ud" in raw.lower():
+                require_characters(value, f"{path}, line {number}")
             yield number, value
+
+
+def require_characters(value: Any, where: str) -> None:
+    """Check that JSON's escapes make whole characters.
+
+    Raises:
+        UsageError: Half of a surrogate pair stands alone, which no file of ours can hold.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(error.object[error.start]):04x}"
+        raise UsageError(
+            f"{where}: the escape {code} is half a character; its other half is missing"
+        ) from error
 
 
 def text_field(row: Mapping[str, Any], name: str, where: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from budgetctl.data.files import read_jsonl
+from budgetctl.data.files import read_jsonl, require_characters
 from budgetctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,18 +53,24 @@ def read_records(path: Path, form: Format) -> Iterator[Record]:
 
 def _json(path: Path) -> Iterator[Record]:
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not valid UTF-8 (byte {error.start + 1})") from error
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno})"
         ) from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply to be a list of rows") from error
+    halves = "\\ud" in text.lower()
     if not isinstance(content, list):
         raise UsageError(f"{path}: expected a list of objects, found a {type(content).__name__}")
     for number, record in enumerate(content, start=1):
         if not isinstance(record, dict):
             raise UsageError(f"{path}, row {number}: expected an object, found a {type(record).__name__}")
+        if halves:
+            require_characters(record, f"{path}, row {number}")
         yield f"{path}, row {number}", record
 
 
@@ -73,6 +79,9 @@ def _csv(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, strict=True)
         try:
+            names = reader.fieldnames or ()
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise UsageError(f"{path}: the first line names {', '.join(map(repr, twice))} more than once")
             for record in reader:
                 where = f"{path}, line {reader.line_num}"
                 if None in record or None in record.values():
@@ -103,6 +112,21 @@ def parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
     try:
         with pq.ParquetFile(path) as content:
-            yield from content.iter_batches(batch_size=ROWS_AT_ONCE)
+            done = 0
+            for batch in content.iter_batches(batch_size=ROWS_AT_ONCE):
+                _require_texts(batch, f"{path}, rows {done + 1} to {done + batch.num_rows}")
+                done += batch.num_rows
+                yield batch
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _require_texts(batch: pa.RecordBatch, where: str) -> None:
+    """Check that texts are UTF-8, which Parquet's writers need not have done."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{where}: column {name!r} is damaged ({str(error).splitlines()[0]})") from error

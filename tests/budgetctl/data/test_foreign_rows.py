@@ -141,6 +141,11 @@ def test_different_answers_to_one_prompt_stay_and_repetitions_go(tmp_path):
         ("t.csv", b"q,a\nx\n", r"line 2: it has another number of cells"),
         ("t.csv", b"q,a\n\xff,y\n", r"not valid UTF-8 near line"),
         ("t.csv", b'q,a\n"x,y\n', r"not valid CSV"),
+        ("t.csv", b"q,a,q\nx,y,z\n", r"t\.csv: the first line names 'q' more than once"),
+        ("t.json", b"[" * 100_000, r"t\.json: nested too deeply"),
+        ("t.json", b'[{"q": "x\\ud800", "a": "y"}]', r"row 1: the escape \\ud800 is half a character"),
+        ("t.jsonl", b'{"q": ' + b"[" * 100_000, r"line 1: nested too deeply"),
+        ("t.jsonl", b'{"q": "x\\uDC00", "a": "y"}', r"line 1: the escape \\udc00 is half a character"),
         ("t.parquet", b"PAR1 this was cut off", r"t\.parquet: not a whole Parquet file"),
         ("t.txt", b"x", r"cannot tell its format; files must end in \.jsonl, \.json, \.csv, \.parquet"),
     ],
@@ -149,6 +154,21 @@ def test_bad_files_are_named_with_the_place(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
         read(tmp_path / name)
+
+
+def test_whole_surrogate_pairs_are_characters(tmp_path):
+    (tmp_path / "t.jsonl").write_bytes(b'{"q": "\\ud83d\\ude00", "a": "y"}\n')
+    assert read(tmp_path / "t.jsonl")[0]["messages"][0]["content"] == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize("column", ["q", "a"])
+def test_texts_of_a_parquet_file_that_are_no_utf8(tmp_path, column):
+    texts = {name: pa.array([b"one", b"t\xff"], pa.binary()).view(pa.string()) if name == column else ["x", "y"]
+             for name in ("q", "a")}  # fmt: skip
+    pq.write_table(pa.table(texts), tmp_path / "t.parquet")
+    source, located = LocalFiles.at({"train": [tmp_path / "t.parquet"]}, COLUMNS)
+    with pytest.raises(UsageError, match=rf"rows 1 to 2: column '{column}' is damaged \(.*UTF8"):
+        load_pool(source, "sft", "train", located)
 
 
 def test_a_parquet_file_cut_in_the_middle(tmp_path):
