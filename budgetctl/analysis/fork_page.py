@@ -14,9 +14,12 @@ from budgetctl.analysis.fork_plots import plot_forks
 from budgetctl.analysis.fork_table import ForkTable
 from budgetctl.analysis.fork_words import flat_table
 
-_PICTURE_STYLE = (
-    "figure { margin: 0 0 1rem; background: #fff; } figure img { max-width: 100%; height: auto; }"
-)
+_STYLE = """
+figure { margin: 0 0 1rem; background: #fff; }
+figure img { max-width: 100%; height: auto; }
+th:first-child { text-align: left; }
+.note { margin: 0.2rem 0; }
+"""
 
 
 def write_fork_page(
@@ -42,7 +45,7 @@ def write_fork_page(
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape.html_text(title)}</title><style>{style}\n{_PICTURE_STYLE}</style></head>\n"
+        f"<title>{escape.html_text(title)}</title><style>{style}{_STYLE}</style></head>\n"
         f"<body>{chr(10).join(body)}</body></html>\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
