@@ -55,6 +55,11 @@ class TrunkStage:
                 "a trunk keeps the states of an adapter, and weights: full would keep a whole model at each of them; "
                 "use weights: lora or qlora"
             )
+        if self.identity.settings.backend != "trl":
+            raise UsageError(
+                f"a trunk is measured while it trains, and backend: {self.identity.settings.backend} cannot be; use "
+                "backend: trl"
+            )
 
     @property
     def parents(self) -> Mapping[str, str]:

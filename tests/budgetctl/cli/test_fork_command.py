@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +19,8 @@ from watched_runs import write_rows
 
 from budgetctl.__main__ import run
 from budgetctl.cli.app import app
+from budgetctl.forking.records import read_forks
+from budgetctl.models.adapters import Adapter
 from store import Payload, Store
 
 SETTINGS = ("--epochs", "10", "--lr", "1e-2", "--batch-size", "8", "--set", "lora.rank=8", "--samples", "2",
@@ -120,3 +129,65 @@ def test_test_rows_never_decide(
     assert "test rows report, they never decide" in str(refused.exception)
     assert run(["fork", "--base", "tiny", "--data", "x"]) == 2
     assert "--dev" in capsys.readouterr().err
+
+
+def _wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while text not in log.read_text() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_signals_and_kills_leave_the_same_forks(
+    rows: Callable[..., str], small_base: Path, tmp_path: Path
+) -> None:
+    """Real processes: USR2 and SIGKILL at random evaluations, then the same records and states as undisturbed."""
+    data, dev = rows("sft.parquet", "train", rows=22), rows("eval.parquet", "dev")
+    shutil.copytree(tmp_path / "store", tmp_path / "calm")
+    command = [Path(sys.executable).with_name("budgetctl"), "fork", "--base", small_base, "--data", data, "--dev", dev,
+               *SETTINGS, "--perplexity", "30", "--perplexity", "3", "--pass", "2:0.1", "--every", "80"]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BUDGETCTL_")}
+    environment |= {"OMP_NUM_THREADS": "1", "BUDGETCTL_FORK_EVALUATE_EVERY": "16"}
+
+    def start(store: str, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("wb") as stream:
+            return subprocess.Popen(
+                [*command, "--store", tmp_path / store],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+            )
+
+    calm = start("calm", tmp_path / "calm.log")
+    expected = calm.communicate()[0]
+    assert calm.returncode == 0, (tmp_path / "calm.log").read_text()
+    dice, codes = random.Random(3), []
+    for number, kind in enumerate(
+        (signal.SIGUSR2, signal.SIGKILL, signal.SIGUSR2, signal.SIGUSR2, signal.SIGKILL)
+    ):
+        log = tmp_path / f"{number}.log"
+        process = start("store", log)
+        _wait_for(f"step {dice.randrange(8 * number, 8 * number + 6, 2)},", log, process)
+        process.send_signal(kind)
+        process.communicate()
+        codes.append(process.returncode)
+    assert codes.count(75) + codes.count(-signal.SIGKILL) >= 2, codes
+    last = start("store", tmp_path / "last.log")
+    assert last.communicate()[0] == expected
+    assert last.returncode == 0
+    trunks = [
+        artifact for name in ("calm", "store") for artifact in Store.open(tmp_path / name).artifacts()
+        if artifact.stage == "trunk"
+    ]  # fmt: skip
+    one, other = trunks
+    records = [read_forks(trunk.path("forks.json")) for trunk in trunks]
+    assert [(fork.trigger, fork.fired, fork.step, fork.same_as, fork.folder) for fork in records[0]] == [
+        (fork.trigger, fork.fired, fork.step, fork.same_as, fork.folder) for fork in records[1]
+    ]
+    for fork in records[0]:
+        if fork.folder is not None:
+            first, second = (Adapter.load(trunk.path(fork.folder)).weights for trunk in trunks)
+            assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-6
+    assert {name for name in one.files if name.startswith("at/")} == {
+        name for name in other.files if name.startswith("at/")
+    }

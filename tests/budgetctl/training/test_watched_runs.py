@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from training_results import curve_values, largest_difference
 from watched_runs import BATCH, ROWS, SFT, WATCH, rows_of, write_rows
 
@@ -286,6 +288,12 @@ def test_evaluations_are_stored_exactly(make_trunk: Any) -> None:
     assert len(stored) == 12
     document = json.loads(json.loads(stored[0].read_text())["evaluation"])
     assert [len(one["items"]) for one in document["measurements"]] == [20, 20, 20]
+
+
+@given(rows=st.integers(1, 40), examples=st.integers(0, 200), seed=st.integers(0, 9))
+def test_distinct_rows_are_those_of_the_stream(rows: int, examples: int, seed: int) -> None:
+    order = RowOrder(rows, 1.0, BATCH, seed)
+    assert order.distinct(examples) == len(set(order.first(examples)))
 
 
 def test_a_stretch_goes_on_where_the_order_was_left() -> None:
