@@ -121,7 +121,7 @@ def table(found: dict[str, Any], engine: str) -> str:
         ("SFT rows, seconds of training", f"{found['sft']['rows']}, {found['sft'].get('train_s', 0):.1f}"),
         ("off-policy pairs there are", found["off-policy card"]["available"]),
         (f"prompts asked, answers, engine {engine}", f"{answers['prompts']}, {answers['answers']}"),
-        ("seconds of generation, with the engine's start", f"{generated:.1f}"),
+        ("seconds of the engine's start, of generation", f"{answers['engine_start_s']:.1f}, {generated:.1f}"),
         ("answers per second, tokens per second", f"{answers['answers'] / generated:.1f}, {answers['tokens_per_s']}"),
         ("answers cut at the longest length", answers["truncated"]),
         ("pairs", made),
