@@ -12,14 +12,14 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from store.aliases import read_alias
 from store.artifact import DROPPED_NAME, read_dropped
 from store.draft import draft_owner_lives, find_drafts
-from store.errors import CorruptArtifact
+from store.errors import CorruptArtifact, UsageError
 from store.files import disk_errors, fsync_path, remove_tree, to_json, token, write_atomic
 from store.layout import Layout
 from store.lease import read_lease
@@ -29,6 +29,8 @@ from store.payload import KEY_PATTERN, Payload
 _LOG = logging.getLogger("store")
 _UNKNOWN_GRACE = 86400.0
 """Seconds for which a draft must have lain still if its process, on another host, may live."""
+BY_PRODUCT = "by_product"
+"""True in the provenance of an artifact that no plan names, and that stays while all its parents are wanted."""
 _TEMPORARY_GRACE = 3600.0
 """Seconds after which a temporary file cannot be in use any more."""
 
@@ -98,6 +100,7 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
         ages = {key: now - status.st_mtime for key in manifests if (status := _status(layout.manifest(key)))}
         young = {key for key, age in ages.items() if age < grace}
         wanted = _ancestors(layout, manifests, {*roots, *young, *busy})
+        wanted |= _by_products(manifests, wanted)
         loose = {key: manifest for key, manifest in manifests.items() if manifest and key not in wanted}
         victims = _children_first(loose)
         blobs = _unshared_blobs(layout, victims, manifests, now, grace)
@@ -186,6 +189,8 @@ def _in_work(layout: Layout) -> set[str]:
             keys.update(Payload.from_json((draft / "payload.json").read_bytes()).parents.values())
         except (FileNotFoundError, NotADirectoryError):  # published, or thrown away, since it was listed
             continue
+        except (ValueError, UsageError):  # of work that a power cut ended; nobody reads its parents
+            continue
     return keys
 
 
@@ -205,6 +210,17 @@ def _ancestors(layout: Layout, manifests: Mapping[str, Manifest | None], keys: I
             )
         waiting += manifest.payload.parents.values() if manifest else ()
     return found
+
+
+def _by_products(manifests: Mapping[str, Manifest | None], wanted: Set[str]) -> set[str]:
+    """What work kept on the way for other work with the same parents: of use as long as all of them are wanted."""
+    return {
+        key
+        for key, manifest in manifests.items()
+        if manifest
+        and manifest.provenance.get(BY_PRODUCT)
+        and wanted.issuperset(manifest.payload.parents.values())
+    }
 
 
 def _children_first(manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
@@ -288,16 +304,29 @@ def _leftovers(layout: Layout, now: float, grace: float) -> list[tuple[Path, flo
 
 
 def _remove_artifacts(layout: Layout, victims: Iterable[str], known: Mapping[str, Manifest | None]) -> None:
-    """Take each victim out by one rename, unless work that began since the listing needs it."""
+    """Take each victim out by one rename, unless work that began since the listing needs it.
+
+    Work says what it needs (by its draft) before it makes sure that this is there. So what is taken out and then not
+    needed by any draft was needed by none; what is needed after all goes back.
+    """
+    needed = _needed_by_now(layout, known)
+    aside = {key: layout.trash / f"{key}.{token()}" for key in victims if key not in needed}
+    for key, place in aside.items():
+        layout.artifact(key).rename(place)
+        fsync_path(layout.artifact(key).parent)
+    needed = _needed_by_now(layout, known) if aside else set()
+    for key, place in reversed(aside.items()):  # parents first
+        if key in needed and not layout.artifact(key).exists():
+            place.rename(layout.artifact(key))
+            fsync_path(layout.artifact(key).parent)
+    for place in aside.values():
+        remove_tree(place)
+
+
+def _needed_by_now(layout: Layout, known: Mapping[str, Manifest | None]) -> set[str]:
     busy = _in_work(layout)
     fresh = _read_all(layout, set(_published(layout)) - set(known))
-    needed = _ancestors(layout, {**known, **fresh}, {*busy, *fresh})
-    for key in victims:
-        if key not in needed:
-            aside = layout.trash / f"{key}.{token()}"
-            layout.artifact(key).rename(aside)
-            fsync_path(layout.artifact(key).parent)
-            remove_tree(aside)
+    return _ancestors(layout, {**known, **fresh}, {*busy, *fresh})
 
 
 def _remove(path: Path) -> None:

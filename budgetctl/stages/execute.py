@@ -70,6 +70,7 @@ def execute(
         with store.attempt(payload.key, stage=stage.name):
             started = time.monotonic()
             draft = store.draft(payload)
+            parents = open_parents(store, stage)  # again: from now on a collection sees what this work needs
             if draft.resumed:
                 reporter.say(f"{stage.name} {payload.key[:12]}: continuing an interrupted attempt")
             context = StageContext(

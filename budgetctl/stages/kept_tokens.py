@@ -13,6 +13,7 @@ from budgetctl.models.templates import Template
 from budgetctl.stages.stage import StageContext
 from budgetctl.training.tokens import FILE_NAME, REVISION, libraries
 from store import Payload
+from store.collect import BY_PRODUCT
 from store.errors import CorruptArtifact, MissingArtifact
 
 
@@ -52,4 +53,4 @@ def keep_tokens(context: StageContext, payload: Payload | None) -> None:
         return
     draft = context.store.draft(payload)
     shutil.copyfile(made, draft.files / FILE_NAME)
-    draft.publish({}, {})
+    draft.publish({}, {BY_PRODUCT: True})

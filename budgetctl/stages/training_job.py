@@ -17,6 +17,7 @@ from budgetctl.training.reference import FILE_NAME
 from budgetctl.training.run import train
 from budgetctl.training.tracking import tracker
 from store import Payload
+from store.collect import BY_PRODUCT
 
 REFERENCE_REVISION = 1
 
@@ -96,4 +97,4 @@ def _keep_reference(context: StageContext, payload: Payload) -> None:
     """Publish what this training scored, for the other trainings of a sweep; the first publisher wins."""
     draft = context.store.draft(payload)
     shutil.copyfile(context.draft.scratch / FILE_NAME, draft.files / FILE_NAME)
-    draft.publish({}, {})
+    draft.publish({}, {BY_PRODUCT: True})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from storekit import Publish
 
-from store import Payload, Store
+from store import Draft, Payload, Store
 from store.check import verify
 from store.collect import Collection, collect, demote
 from store.errors import CorruptArtifact, MissingArtifact
@@ -74,6 +74,53 @@ def test_what_running_work_reads_or_makes_stays(store: Store, publish: Publish) 
     assert draft.publish({}, {}).parents == {"policy": parent.key}
 
 
+def test_by_products_stay_as_long_as_all_their_parents_are_wanted(store: Store, publish: Publish) -> None:
+    base, data, child = publish(0), publish(1), publish(2)
+
+    def by_product(number: int, *parents: str) -> str:
+        draft = store.draft(
+            Payload("reference", 1, {"n": number}, {f"p{n}": key for n, key in enumerate(parents)})
+        )
+        return draft.publish({}, {"by_product": True}).key
+
+    kept, loose = by_product(1, base.key, data.key), by_product(2, base.key, child.key)
+    store.pin("study", [base.key, data.key])
+    assert {item.name for item in gc(store).items if item.kind == "artifact"} == {child.key, loose}
+    assert store.has(kept)
+    store.unpin("study")
+    gc(store)
+    assert list(store.keys()) == []
+
+
+def test_work_that_begins_while_its_parent_is_taken_out_gets_it_back(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grandparent = publish(0)
+    parent = publish(1, parents={"p": grandparent.key})
+    begun: list[Draft] = []
+    rename = Path.rename
+
+    def begin_and_rename(self: Path, target: Path) -> Path:
+        if self.name == parent.key and not begun:
+            begun.append(store.draft(Payload("pft", 1, {}, {"policy": parent.key})))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", begin_and_rename)
+    gc(store)
+    assert store.artifact(parent.key, deep=True) and store.artifact(grandparent.key, deep=True)
+    assert begun[0].publish({}, {}).parents == {"policy": parent.key}
+
+
+def test_a_draft_whose_record_a_power_cut_tore_does_not_stop_collection(
+    store: Store, publish: Publish
+) -> None:
+    loose = publish(0)
+    draft = store.draft(Payload("pft", 1, {}))
+    (draft.folder / "payload.json").chmod(0o644)
+    (draft.folder / "payload.json").write_bytes(b"")
+    assert {item.name for item in gc(store).items if item.kind == "artifact"} == {loose.key}
+
+
 def test_children_go_before_their_parents(
     store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +159,7 @@ def test_an_unwanted_artifact_that_cannot_be_read_is_left_for_verify(store: Stor
 def test_leftovers_of_killed_processes_go(store: Store, publish: Publish) -> None:
     code = """
 import os, sys
-from store import Payload, Store
+from store import Draft, Payload, Store
 store = Store.open(sys.argv[1])
 for number in range(2):
     draft = store.draft(Payload("sft", 1, {"number": number}))
@@ -166,7 +213,7 @@ def test_demote_drops_bytes_and_keeps_the_record(store: Store, publish: Publish)
 def test_collection_beside_running_workers(store: Store) -> None:
     code = """
 import sys
-from store import Payload, Store
+from store import Draft, Payload, Store
 store = Store.open(sys.argv[1])
 for turn in range(12):
     parent = None
