@@ -41,7 +41,7 @@ TREE = list(commands(typer.main.get_command(app)))
 
 def test_the_tree_has_the_promised_commands() -> None:
     names = {path for path, _ in TREE}
-    stages = {(stage,) for stage in ("base", "sft", "pft", "gen", "eval")}
+    stages = {(stage,) for stage in ("base", "sft", "fork", "pft", "gen", "eval")}
     assert (
         stages
         | {

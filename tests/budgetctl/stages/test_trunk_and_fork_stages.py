@@ -294,13 +294,9 @@ def test_forks_that_cannot_be(
         run_stage(replace(annealed(trunk, "examples=50"), data=other))
     with pytest.raises(UsageError, match="weights: full would keep a whole model"):
         TrunkStage(identity(settings=SftSettings(weights="full")), base_key, "d" * 64, "e" * 64)
+    unsloth = SftSettings(backend="unsloth", precision="bfloat16")
     with pytest.raises(UsageError, match="backend: unsloth cannot be"):
-        TrunkStage(
-            identity(settings=SftSettings(backend="unsloth", precision="bfloat16")),
-            base_key,
-            "d" * 64,
-            "e" * 64,
-        )
+        TrunkStage(identity(settings=unsloth), base_key, "d" * 64, "e" * 64)
     stateless = TrunkStage(
         identity(WATCH.model_copy(update={"keep_state": False})),
         base_key,
