@@ -30,6 +30,14 @@ def rows(
             min=1, help="Rows (pairs for unpaired); evaluation takes all by default.", show_default=False
         ),
     ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead of --size, with --base: as many rows as this many tokens pay for.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Which evaluation rows.")] = "test",
     seed: Annotated[int, typer.Option(help="Of the ranking that decides which rows a budget buys.")] = 0,
     path: Annotated[
@@ -66,6 +74,7 @@ def rows(
 
     Example: budgetctl data rows gsm8k --path gsm8k/ --kind sft --size 500
     """
+    from budgetctl.data.amount import Tokens  # noqa: PLC0415
     from budgetctl.data.hub_fetch import FrozenRevisions  # noqa: PLC0415
     from budgetctl.data.requests import (  # noqa: PLC0415
         Lengths,
@@ -88,16 +97,21 @@ def rows(
         lengths = Lengths(reader.key, reader.template, max_tokens)
     elif max_tokens is not None:
         raise UsageError("--max-tokens needs --base: whose tokenizer counts?")
+    if tokens is not None and (size is not None or lengths is None or kind == "eval"):
+        raise UsageError(
+            "--tokens is for training rows, needs --base (whose tokenizer counts?), and replaces --size"
+        )
+    bought = size if tokens is None else Tokens(tokens)
     if kind == "eval":
         stage = eval_data(supply, split, size, system_prompt)
-    elif size is None:
+    elif bought is None:
         raise UsageError(f"--kind {kind} needs --size: how many rows does the budget buy?")
     elif kind == "sft":
-        stage = sft_data(supply, size, seed, system_prompt, lengths)
+        stage = sft_data(supply, bought, seed, system_prompt, lengths)
     else:
         stage = preference_data(
             supply,
-            size,
+            bought,
             seed,
             kind=kind,
             overlap=overlap,

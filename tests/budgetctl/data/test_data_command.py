@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
+
+from store import Store
 
 
 @pytest.fixture
@@ -41,6 +44,7 @@ def test_the_key_is_all_there_is_on_stdout_and_stays(data, tmp_path):
         (["arith", "--size", "5", "--set", "habit=2"], 2, "habit"),
         (["gsm8k", "--size", "5", "--path", "nowhere"], 2, "there is no folder nowhere"),
         (["maths", "--size", "5"], 2, "there is no task 'maths'"),
+        (["arith", "--tokens", "900"], 2, "--tokens is for training rows, needs --base"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(data, words, code, sentence):
@@ -57,3 +61,18 @@ def test_an_empty_file_of_rows_is_an_error(data, tmp_path):
     run = data("gsm8k", "--size", "5", "--path", str(tmp_path))
     assert run.returncode == 1
     assert "gsm8k-files (train) has no SFT rows" in run.stderr
+
+
+def test_rows_for_so_many_tokens(data, small_base, tmp_path):
+    words = ("arith", "--base", str(small_base), "--set", "train=60", "--set", "dev=4", "--set", "test=4")
+    few, many = (data(*words, "--tokens", str(tokens)) for tokens in (900, 3000))
+    assert few.returncode == many.returncode == 0, few.stderr + many.stderr
+    store = Store.open(tmp_path / "store")
+    rows = []
+    for run, tokens in ((few, 900), (many, 3000)):
+        artifact = store.artifact(run.stdout.strip())
+        assert artifact.metrics["tokens_spent"] + artifact.metrics["tokens_left_over"] == tokens
+        rows.append(pq.read_table(artifact.path("sft.parquet")).to_pylist())
+    assert 0 < len(rows[0]) < len(rows[1])
+    assert rows[1][: len(rows[0])] == rows[0]
+    assert data(*words, "--tokens", "900", "--size", "5").returncode == 2
