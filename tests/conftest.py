@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about a busy machine than about the code.
+settings.register_profile("budgetctl", deadline=None)
+settings.load_profile("budgetctl")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
