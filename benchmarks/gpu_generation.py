@@ -84,19 +84,19 @@ class Bench:
         self.options, self.sizes = options, sizes
         self.store = Store.open(options.store, create=True)
         self.execution = Execution(device=options.device, threads=options.threads, offline=True)
-        self.gsm8k = self._rows("gsm8k", options.data / "gsm8k", None, sizes.questions)
+        self.gsm8k = self.rows_of("gsm8k", options.data / "gsm8k", None, sizes.questions)
         columns = {
             "files": {"test": [str(options.data / "ifeval/input_data.jsonl")]},
             "columns": IFEVAL_COLUMNS,
         }
-        self.ifeval = self._rows("tuluif", None, {"eval": columns}, sizes.prompts)
+        self.ifeval = self.rows_of("tuluif", None, {"eval": columns}, sizes.prompts)
         self.base = replace(
             find_base(self._folder(), self.store, self.execution), precision=options.precision
         )
         self.sft = self._sft()
         self.checkpoints = [self._scaled(n) for n in range(sizes.checkpoints)]
 
-    def _rows(self, task: str, path: Path | None, options: Any, size: int | None) -> Artifact:
+    def rows_of(self, task: str, path: Path | None, options: Any, size: int | None) -> Artifact:
         supply = supply_of(task, path, options)
         located = self.execution.model_copy(update={"sources": supply.located})
         return execute(eval_data(supply, "test", size), self.store, located, make_reporter()).artifact
@@ -174,7 +174,9 @@ class Bench:
             eval_stage(generation, self.store), self.store, self.execution, make_reporter()
         ).artifact
 
-    def perplexity(self, engine: str, prompts: Artifact, generation: Artifact | None = None) -> Artifact:
+    def perplexity(
+        self, engine: str, prompts: Artifact, keep: dict[str, object], generation: Artifact | None = None
+    ) -> Artifact:
         """Of the first checkpoint."""
         identity = PerplexityIdentity(
             template=self.base.template, answers="gold" if generation is None else "generated", engine=engine,
@@ -182,11 +184,7 @@ class Bench:
         )  # fmt: skip
         key = generation.key if generation else None
         stage = PerplexityStage(identity, self.base.key, prompts.key, self.checkpoints[0], key)
-        keep: dict[str, object] = {}
-        try:
-            return execute(stage, self.store, self.execution, make_reporter(), keep=keep).artifact
-        finally:
-            close_engines(keep)
+        return execute(stage, self.store, self.execution, make_reporter(), keep=keep).artifact
 
 
 def answers_of(generation: Artifact) -> dict[str, tuple[int, ...]]:
@@ -281,9 +279,10 @@ def compare(bench: Bench) -> dict[str, Any]:
 
     prompts = bench.gsm8k
     if bench.sizes.compared is not None:
-        prompts = bench._rows("gsm8k", bench.options.data / "gsm8k", None, bench.sizes.compared)
+        prompts = bench.rows_of("gsm8k", bench.options.data / "gsm8k", None, bench.sizes.compared)
     models = (("base", None), ("first checkpoint", bench.checkpoints[0]))
     made: dict[tuple[str, str], Artifact] = {}
+    gold: dict[str, Artifact] = {}
     walls: dict[str, float] = {}
     for engine in ("vllm", "transformers"):
         keep: dict[str, object] = {}
@@ -291,6 +290,9 @@ def compare(bench: Bench) -> dict[str, Any]:
             made[name, engine], walls[f"{name}, {engine}"] = bench.gen(
                 checkpoint, prompts, bench.sizes.gsm8k_tokens, engine, keep
             )
+        gold[engine] = bench.perplexity(engine, prompts, keep)
+        if engine == "transformers":
+            greedy = bench.perplexity(engine, prompts, keep, made["first checkpoint", engine])
         close_engines(keep)
     found: dict[str, Any] = {"wall_s": walls}
     for name, _ in models:
@@ -299,8 +301,6 @@ def compare(bench: Bench) -> dict[str, Any]:
         scores = compare_scores(sides[0], sides[1]).as_json()
         rates = {engine: made[name, engine].metrics["tokens_per_s"] for engine in ("vllm", "transformers")}
         found[name] = {**identical(*pair), "strict": scores, "tokens_per_s": rates}
-    gold = {engine: bench.perplexity(engine, prompts) for engine in ("vllm", "transformers")}
-    greedy = bench.perplexity("transformers", prompts, made["first checkpoint", "transformers"])
     found["perplexity"] = {
         **{f"gold, {engine}": _told(one) for engine, one in gold.items()},
         "greedy, transformers": _told(greedy),
