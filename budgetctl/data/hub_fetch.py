@@ -86,8 +86,11 @@ def _written_once(path: Path, text: str) -> str:
         os.link(draft, path)
     except FileExistsError:
         pass
+    except OSError:  # no hard links here: the first to look wins, and writers seldom meet
+        if not path.exists():
+            draft.replace(path)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return path.read_text("utf-8").strip()
 
 

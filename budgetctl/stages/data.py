@@ -175,4 +175,5 @@ class DataStage:
             "left_out": sum(pool.left_out.values()),
             **summary.get("token_budget", {}),
             **{f"commit of {repository}": commit for repository, commit in reader.commits.items()},
+            **{f"content of {repository}": content for repository, content in reader.contents.items()},
         }

@@ -221,3 +221,29 @@ def test_an_unpaired_card_records_balanced_weights(store, supply):
     assert told["desirable"] == told["undesirable"] == 6
     assert told["weights"] == {"desirable": 1.0, "undesirable": 1.0}
     assert told["overlap"]["prompts"]["unpaired"] == 6
+
+
+def test_a_copy_in_the_hub_s_place_is_on_the_record(store, tmp_path):
+    rows_ = {
+        "gsm8k-gpt4ogenerations/data/train.jsonl": [
+            {"prompt": f"q{n}", "correct": ["a", "b"]} for n in range(6)
+        ],
+        "gsm8k-gpt4opreferences/data/train.jsonl": [{"prompt": "q", "chosen": "c", "rejected": "r"}],
+        "gsm8k/main/train.jsonl": [{"question": "q1", "answer": "#### 3"}],
+        "gsm8k/main/test.jsonl": [{"question": "t", "answer": "#### 3"}],
+    }
+    for name, content in rows_.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in content))
+    own = supply_of("gsm8k", tmp_path)
+    artifact = run(sft_data(own, 4, 0), store, own.located)
+    told = card(artifact)["contents"]
+    assert set(told) == {"mohit-raghavendra/gsm8k-gpt4ogenerations", "openai/gsm8k"}
+    for name, content in told.items():
+        assert artifact.metrics[f"content of {name}"] == content
+    (tmp_path / "gsm8k-gpt4ogenerations/data/train.jsonl").write_text(
+        '{"prompt": "new", "correct": ["a"]}\n' * 9
+    )
+    with pytest.raises(UsageError, match="gsm8k-gpt4ogenerations has changed"):
+        run(sft_data(own, 5, 0), store, own.located)
+    assert run(sft_data(own, 4, 0), store, own.located).key == artifact.key
