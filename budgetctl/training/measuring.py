@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +25,6 @@ from budgetctl.forking.triggers import PERPLEXITY, WatchSettings
 from budgetctl.models.encoding import Encoder
 from budgetctl.models.loading import LoadedBase
 from budgetctl.tasks import Task, task_named
-
-LOGITS_BYTES = 1 << 30
-"""Of one batch's logits in float32 on a GPU; a quarter of it on a CPU."""
-MOST_ROWS = 64
 
 
 class Abandoned(Exception):  # noqa: N818  (a stop that was asked for, no error)
@@ -191,29 +186,18 @@ class Measurer:
 
     def _perplexity(self) -> Measurement:
         rows = self._rows
-        longest = max(
-            len(prompt.ids) + len(answer) for prompt, answer in zip(rows.gold, rows.answers, strict=True)
-        )
-        on_gpu = self._live.device.type == "cuda"
-        config: Any = self._live.model.config.get_text_config()
-        fitting = (LOGITS_BYTES if on_gpu else LOGITS_BYTES // 4) // (4 * longest * config.vocab_size)
-        engine = TransformersEngine(self._live, batch=max(1, min(MOST_ROWS, fitting)))
-        scores = engine.logprobs(rows.gold, rows.answers, None)
+        scores = TransformersEngine(self._live).logprobs(rows.gold, rows.answers, None)
         return perplexity_measurement([(-math.fsum(score), float(len(score))) for score in scores])
 
     def _answers(self, adapter: AdapterFolder | None, should_stop: Callable[[], bool]) -> list[Judged]:
         engine: Engine = self._engine or TransformersEngine(self._live)
         given: dict[tuple[str, int], Answer] = {}
-        if self._live.device.type == "cuda":
-            torch.cuda.empty_cache()  # what the training's last step left over is room for answers
         for batch in engine.generate(
             self._rows.prompts, self._decoding, self._encoder.stop_ids, adapter, frozenset()
         ):
             given |= {(answer.prompt_id, answer.sample): answer for answer in batch}
             if should_stop():
                 raise Abandoned
-        if self._live.device.type == "cuda":
-            torch.cuda.empty_cache()
         places = [
             (prompt.prompt_id, sample)
             for prompt in self._rows.prompts
@@ -236,9 +220,13 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
     of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     of_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     model.eval()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # what the last step left over is room for a measurement, and the other way round
     try:
         yield
     finally:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         for module, mode in modes:
             module.training = mode
         random.setstate(of_python)
