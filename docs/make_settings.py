@@ -14,6 +14,7 @@ from budgetctl.data.sources.arith import ArithSource
 from budgetctl.data.sources.files import SetAside
 from budgetctl.data.supply import SideOptions, SourceOptions
 from budgetctl.models.tiny import TinyConfig
+from budgetctl.slurm.kubernetes import KubernetesSettings
 from budgetctl.study.data_settings import DataSettings, TaskData
 from budgetctl.study.recipe import Cost, EvalSettings, Recipe, SlurmSettings
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`sft.lora`, `pft.lora`", "Shape of one adapter.", LoraSettings),
     ("`eval`", "What is measured.", EvalSettings),
     ("`slurm`", "The batch script.", SlurmSettings),
+    ("`kubernetes`", "What `plan --emit k8s` needs besides.", KubernetesSettings),
 )
 
 

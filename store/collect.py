@@ -219,7 +219,7 @@ def _by_products(manifests: Mapping[str, Manifest | None], wanted: Set[str]) -> 
         for key, manifest in manifests.items()
         if manifest
         and manifest.provenance.get(BY_PRODUCT)
-        and wanted.issuperset(manifest.payload.parents.values())
+        and set(manifest.payload.parents.values()) <= wanted
     }
 
 

@@ -25,9 +25,10 @@ from budgetctl.cli.training_options import ProcessesOption, TrackOption, worker_
 if TYPE_CHECKING:
     from budgetctl.study.estimate import PlanEstimate
     from budgetctl.study.plan import Plan
+    from budgetctl.study.recipe import Recipe
     from budgetctl.study.state import PlanState
 
-Emit = Literal["slurm", "bash", "json", "dot", "table"]
+Emit = Literal["slurm", "bash", "k8s", "json", "dot", "table"]
 _PANEL = "Batch job (instead of the recipe's slurm: section)"
 
 
@@ -76,6 +77,10 @@ def plan(
         ),
     ] = None,
     python: Annotated[str | None, _batch("--python", "Interpreter on the nodes.")] = None,
+    image: Annotated[str | None, _batch("--image", "Container image, for --emit k8s.")] = None,
+    claim: Annotated[
+        str | None, _batch("--claim", "Volume claim that holds the store, for --emit k8s.")
+    ] = None,
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     processes: ProcessesOption = 1,
@@ -109,7 +114,8 @@ def plan(
             changes |= parse_array(array)
         except ValueError as error:
             raise UsageError(str(error)) from error
-    recipe = recipe.model_copy(update={"slurm": overridden(recipe.slurm, changes)})
+    pods = overridden(recipe.kubernetes, {"image": image, "claim": claim}, "kubernetes")
+    recipe = recipe.model_copy(update={"slurm": overridden(recipe.slurm, changes), "kubernetes": pods})
     opened = open_store(store)
     planned = plan_study(recipe_from(grid, settings, thresholds), opened)
     plan_id = opened.save_plan(planned.document())
@@ -129,12 +135,12 @@ def plan(
         print(json.dumps(_document(planned, plan_id, state, estimate)))
     elif wanted == "dot":
         print(to_dot(planned, state))
-    elif wanted in ("slurm", "bash"):
+    elif wanted in ("slurm", "bash", "k8s"):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += worker_options(processes, track)
         options += ["--checkpoint-every", f"{checkpoint_every:g}"] if checkpoint_every is not None else []
         options += ["--forgive-before", now] if retry_failed else []
-        print(_script(wanted, recipe.slurm, planned, plan_id, state, opened.root, options), end="")
+        print(_script(wanted, recipe, planned, plan_id, state, opened.root, options), end="")
     elif emit is None:
         print(
             f"to run it: budgetctl plan --grid {grid} | sbatch, or budgetctl run --grid {grid}",
@@ -143,12 +149,13 @@ def plan(
 
 
 def _script(
-    wanted: str, settings: Any, planned: Plan, plan_id: str, state: PlanState, root: Path, options: list[str]
+    wanted: str, recipe: Recipe, planned: Plan, plan_id: str, state: PlanState, root: Path, options: list[str]
 ) -> str:
     from budgetctl.slurm.script import render_bash, render_slurm  # noqa: PLC0415
     from budgetctl.slurm.submission import submission  # noqa: PLC0415
     from budgetctl.study.overview import missing, summary  # noqa: PLC0415
 
+    settings = recipe.slurm
     ready = submission(
         settings,
         plan_id=plan_id,
@@ -163,6 +170,12 @@ def _script(
             print(f"warning: {warning}", file=sys.stderr)
         for line in settings.setup:
             print(f"setup: {line}", file=sys.stderr)
+    if wanted == "k8s":
+        from budgetctl.slurm.kubernetes import render_kubernetes  # noqa: PLC0415
+
+        if settings.setup:
+            print("warning: slurm.setup is not used in pods; prepare the image instead", file=sys.stderr)
+        return render_kubernetes(recipe.kubernetes, settings, ready.job)
     text = render_slurm(settings, ready.job) if wanted == "slurm" else render_bash(settings, ready.job)
     ready.job.logs.mkdir(parents=True, exist_ok=True)
     print(f"{ready.job.workers} workers; logs in {ready.job.logs}", file=sys.stderr)

@@ -44,6 +44,14 @@ class Job:
     revision: str
     made_with: str
 
+    def command(self, python: str) -> list[str]:
+        """The words that start one worker."""
+        planned = ("--planned-with", self.revision) if self.revision else ()
+        return [
+            python, "-m", "budgetctl", "worker", "--plan", self.plan, "--store", str(self.store),
+            *planned, *self.options,
+        ]  # fmt: skip
+
 
 def render_slurm(settings: SlurmSettings, job: Job) -> str:
     """Render the array of identical workers.
@@ -119,10 +127,7 @@ def _origin(job: Job) -> list[str]:
 
 
 def _variables(settings: SlurmSettings, job: Job) -> list[str]:
-    words = [
-        settings.python or job.python, "-m", "budgetctl", "worker", "--plan", job.plan, "--store", str(job.store),
-        *(("--planned-with", job.revision) if job.revision else ()), *job.options,
-    ]  # fmt: skip
+    words = job.command(settings.python or job.python)
     return [
         f"logs={shlex.quote(str(job.logs))}",
         f"worker=({' '.join(shlex.quote(word) for word in words)})",

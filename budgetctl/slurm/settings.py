@@ -22,7 +22,9 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*"
 _LIST = rf"{_NAME}(,{_NAME})*"
 
 
-def _matching(pattern: str, meaning: str) -> AfterValidator:
+def matching(pattern: str, meaning: str) -> AfterValidator:
+    """A check that a text, if there is one, is wholly of a form."""
+
     def check(value: str | None) -> str | None:
         if value is not None and not re.fullmatch(pattern, value):
             raise ValueError(f"must be {meaning}")
@@ -57,11 +59,9 @@ def _shell(lines: tuple[str, ...]) -> tuple[str, ...]:
     return lines
 
 
-Names = Annotated[
-    str | None, BeforeValidator(_text), _matching(_LIST, "a name, or names with commas between")
-]
+Names = Annotated[str | None, BeforeValidator(_text), matching(_LIST, "a name, or names with commas between")]
 Name = Annotated[
-    str | None, BeforeValidator(_text), _matching(_NAME, "a name of letters, digits and _ . + @ -")
+    str | None, BeforeValidator(_text), matching(_NAME, "a name of letters, digits and _ . + @ -")
 ]
 
 
@@ -91,7 +91,7 @@ class SlurmSettings(Frozen):
     time: Annotated[
         str | None,
         BeforeValidator(_quoted_time),
-        _matching(
+        matching(
             r"\d+|\d+:\d{1,2}(:\d{1,2})?|\d+-\d{1,2}(:\d{1,2}){0,2}",
             "a time limit of Slurm: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS",
         ),
@@ -100,17 +100,17 @@ class SlurmSettings(Frozen):
     gpus: Annotated[
         str | None,
         BeforeValidator(_text),
-        _matching(r"([A-Za-z][A-Za-z0-9_.-]*:)?[1-9]\d{0,3}", "a number of GPUs, or TYPE:NUMBER"),
+        matching(r"([A-Za-z][A-Za-z0-9_.-]*:)?[1-9]\d{0,3}", "a number of GPUs, or TYPE:NUMBER"),
     ] = None
     """GPUs of one worker."""
     cpus: int | None = Field(default=None, gt=0)
     """CPU cores of one worker."""
-    mem: Annotated[
-        str | None, BeforeValidator(_text), _matching(r"[1-9]\d*[KMGT]?", "a size such as 64G")
-    ] = None
+    mem: Annotated[str | None, BeforeValidator(_text), matching(r"[1-9]\d*[KMGT]?", "a size such as 64G")] = (
+        None
+    )
     constraint: Annotated[
         str | None,
-        _matching(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|()\[\]*,:+-]*", "features such as a100|h100"),
+        matching(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|()\[\]*,:+-]*", "features such as a100|h100"),
     ] = None
     options: Annotated[
         Mapping[str, Annotated[str, BeforeValidator(_text)]], AfterValidator(_known_options)
@@ -128,7 +128,7 @@ class SlurmSettings(Frozen):
     """Commands that prepare the environment (`module load …`, `source …`, `conda activate …`, `export A=b`)."""
     python: Annotated[
         str | None,
-        _matching(r"[A-Za-z0-9_./+@-]+", "the path or name of a Python interpreter, without blanks"),
+        matching(r"[A-Za-z0-9_./+@-]+", "the path or name of a Python interpreter, without blanks"),
     ] = None
     """Interpreter on the nodes, once `setup` is done; without it the one that made the plan."""
     environment: Annotated[

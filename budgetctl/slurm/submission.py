@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from budgetctl.errors import UsageError
 from budgetctl.provenance import code_revision
-from budgetctl.schema import describe_problems
+from budgetctl.schema import Frozen, describe_problems
 from budgetctl.slurm.cluster import file_system_of, has_slurm, is_shared, max_array_size
 from budgetctl.slurm.script import Job
 from budgetctl.slurm.settings import SlurmSettings
@@ -32,7 +32,10 @@ class Submission:
     warnings: tuple[str, ...]
 
 
-def overridden(settings: SlurmSettings, changes: Mapping[str, Any]) -> SlurmSettings:
+S = TypeVar("S", bound=Frozen)
+
+
+def overridden(settings: S, changes: Mapping[str, Any], where: str = "slurm") -> S:
     """Put the command line's settings in place of the recipe's.
 
     Raises:
@@ -43,9 +46,9 @@ def overridden(settings: SlurmSettings, changes: Mapping[str, Any]) -> SlurmSett
         **{name: value for name, value in changes.items() if value is not None},
     }
     try:
-        return SlurmSettings.model_validate(wanted)
+        return type(settings).model_validate(wanted)
     except ValidationError as error:
-        raise UsageError(describe_problems(error, SlurmSettings, "slurm")) from error
+        raise UsageError(describe_problems(error, type(settings), where)) from error
 
 
 def submission(

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
+from budgetctl.slurm.kubernetes import KubernetesSettings
 from budgetctl.slurm.settings import SlurmSettings
 from budgetctl.stages.answering import EngineName
 from budgetctl.study.budget import Prices, exact
@@ -110,6 +111,8 @@ class Recipe(Frozen):
     """Preference runs that fork off one long SFT run; see below."""
     slurm: SlurmSettings = SlurmSettings()
     """The batch script; see below."""
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    """What a Job of Kubernetes needs besides; see below."""
 
     @field_validator("budgets")
     @classmethod

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from budgetctl.errors import UsageError
+from budgetctl.slurm.kubernetes import KubernetesSettings, render_kubernetes
 from budgetctl.slurm.script import Job, render_bash, render_slurm
 from budgetctl.slurm.settings import SlurmSettings, parse_array, seconds_of_limit
 from budgetctl.slurm.setup import ENVIRONMENT_COMMANDS, shell_line
@@ -68,6 +71,51 @@ def test_the_script_is_the_golden_one(name: str, text: str) -> None:
     assert text == (GOLDEN / name).read_text()
     assert text.startswith("#!/bin/bash\n#")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+
+
+def test_the_job_of_kubernetes_is_the_golden_one() -> None:
+    pods = KubernetesSettings(image="registry.example/lab/budgetctl:0.1", claim="my-claim", mount=Path("/shared"),
+                              nodes={"nvidia.com/gpu.product": "A100"})  # fmt: skip
+    text = render_kubernetes(pods, EVERYTHING, job(name='a: "b"\n- c'))
+    if "BUDGETCTL_WRITE_GOLDEN" in os.environ:
+        (GOLDEN / "job.yaml").write_text(text)
+    assert text == (GOLDEN / "job.yaml").read_text()
+    document = yaml.safe_load(text)
+    assert document["metadata"]["annotations"]["budgetctl/study"] == 'a: "b"\n- c', (
+        "a hostile name stays a value"
+    )
+    (container,) = document["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:4] == ["python3.11", "-m", "budgetctl", "worker"]
+    assert {"name": "NOTE", "value": 'it\'s $$(whoami) `id` "x"'} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("pods", "sentence"),
+    [
+        ({"claim": "c"}, "kubernetes.image"),
+        ({"image": "i"}, "kubernetes.claim"),
+        ({"image": "i", "claim": "c", "mount": Path("/elsewhere")}, "does not lie in"),
+    ],
+)
+def test_a_job_of_kubernetes_that_cannot_work_is_refused(pods: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        render_kubernetes(KubernetesSettings(**pods), SlurmSettings(), job())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": "a b"},
+        {"image": "a\nb"},
+        {"claim": "A_b"},
+        {"gpu": "a b"},
+        {"nodes": {"a": "b: c"}},
+        {"gpus": "1"},
+    ],
+)
+def test_a_value_that_does_not_fit_a_pod_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        KubernetesSettings.model_validate(given)
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,11 @@ def test_a_pipe_gets_the_script_and_nothing_else(recipe: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("emit", ["bash", "json", "dot", "table"])
+@pytest.mark.parametrize("emit", ["bash", "k8s", "json", "dot", "table"])
 def test_other_outputs(recipe: Path, emit: str) -> None:
-    done = plan(recipe, "--emit", emit)
+    done = plan(
+        recipe, "--emit", emit, *(["--image", "lab/budgetctl", "--claim", "st"] if emit == "k8s" else [])
+    )
     assert done.returncode == 0, done.stderr
     if emit == "json":
         document = json.loads(done.stdout)
@@ -67,6 +69,9 @@ def test_other_outputs(recipe: Path, emit: str) -> None:
     elif emit == "bash":
         subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
         assert "#SBATCH" not in done.stdout
+    elif emit == "k8s":
+        spec = yaml.safe_load(done.stdout)["spec"]
+        assert (spec["completions"], spec["completionMode"]) == (3, "Indexed")
     elif emit == "dot":
         assert done.stdout.startswith("digraph plan {")
         assert done.stdout.count("->") > 10
