@@ -195,7 +195,8 @@ def main() -> None:
             "study": options.study, "settings": options.settings, "jobs": jobs, "exit": status,
             "wall_s": round(wall, 1), "again_s": round(again_s, 1), "executed again": attempts(root) - begun,
         }  # fmt: skip
-        report = session.report("md", "--plot", out / f"{options.study}.png")
+        picture = ("--plot", out / f"{options.study}.png") if found["trunks"] else ()
+        report = session.report("md", *picture)
         (out / f"{options.study}.json").write_text(session.report("json"), "utf-8")
         (out / f"{options.study}.csv").write_text(session.report("csv"), "utf-8")
     text = table(found)
