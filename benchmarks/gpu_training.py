@@ -1,8 +1,8 @@
 r"""Training on GPUs through the real stages and commands; a table last, `training.md` and `training.json` under $OUT.
 
     export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
-    CUDA_VISIBLE_DEVICES=0 python benchmarks/gpu_training.py learning --store /tmp/s0 &
-    CUDA_VISIBLE_DEVICES=1 python benchmarks/gpu_training.py untrained speed shape qlora unsloth kill --store /tmp/s1
+    CUDA_VISIBLE_DEVICES=0 python benchmarks/gpu_training.py learning untrained --store /tmp/s0 &
+    CUDA_VISIBLE_DEVICES=1 python benchmarks/gpu_training.py shape unsloth qlora kill speed --store /tmp/s1
     python benchmarks/gpu_training.py two_gpus --store /tmp/s2
 
 Phases, each with a time limit of its own; one that fails is reported and the others go on in a fresh process:
@@ -14,6 +14,8 @@ Phases, each with a time limit of its own; one that fails is reported and the ot
 - `untrained`: the base's score on the GSM8K test questions.
 - `learning`: SFT on all training rows, its score, then DPO on pairs from its own answers, its score.
 - `two_gpus`: one process and two, the same rows.
+
+One process a GPU, and nothing else on the machine: small models wait for Python between their kernels.
 
 A trial without a GPU: `python benchmarks/gpu_training.py --tiny` (unsloth and qlora then say what they lack).
 """
@@ -239,10 +241,10 @@ def learning(bench: Bench) -> None:
     available = int(bench.store.artifact(bench.rows(16)).metrics["available"] or 0)
     rows = bench.rows(256 if bench.tiny else available)
     given = bench.settings(
-        epochs=3, batch_size=16 if bench.tiny else 64, optimizer={"name": "adamw_8bit", "learning_rate": 1e-3}
+        epochs=2, batch_size=16 if bench.tiny else 64, optimizer={"name": "adamw_8bit", "learning_rate": 1e-3}
     )
     sft = bench.do(sft_stage(base, rows, given, 0), micro_batch=None if bench.tiny else 64)
-    bench.note("SmolLM2-135M, SFT on all rows, 3 epochs of 64", sft)
+    bench.note("SmolLM2-135M, SFT on all rows, 2 epochs in batches of 64", sft)
     bench.score("SFT", base, sft.key)
     pairs = on_policy_pairs(bench, base, sft.key)
     if pairs is not None:
@@ -412,9 +414,9 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
-    parser.add_argument("--max-new-tokens", type=int, default=300)
-    parser.add_argument("--prompts", type=int, default=384, help="training questions for on-policy pairs")
-    parser.add_argument("--samples", type=int, default=6, help="answers to each of them")
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--prompts", type=int, default=256, help="training questions for on-policy pairs")
+    parser.add_argument("--samples", type=int, default=4, help="answers to each of them")
     parser.add_argument("--slack", type=float, default=1.0, help="factor on the time limits")
     parser.add_argument(
         "--tiny", action="store_true", help="a small model on the CPU, to try the script itself"
