@@ -32,20 +32,20 @@ def generation_named(key: str, store: Store) -> Artifact | None:
 def comparable(left: str, right: str, store: Store) -> tuple[Artifact, Artifact]:
     """Two evaluations, or two perplexities, that the keys stand for.
 
-    A checkpoint, a base or a generation stands for its evaluation. Where it has several, the pair is taken that was
-    measured alike: on the same rows, with the same decoding and scorer.
+    A generation stands for its evaluation. A checkpoint or a base stands for one that was measured like the other
+    side's: on the same rows, with the same decoding and scorer.
 
     Raises:
         UsageError: There is no such pair, or more than one.
     """
     named = [store.artifact(store.resolve(key)) for key in (left, right)]
     sides = [[one] if one.stage in COMPARABLE else _evaluations_of(one, store) for one in named]
+    told = all(one.stage in (*COMPARABLE, "gen") for one in named)  # who names answers means just these
     pairs = [
         (first, second)
         for first in sides[0]
         for second in sides[1]
-        if first.stage == second.stage
-        and (_how(first, store) == _how(second, store) or len(sides[0]) == len(sides[1]) == 1)
+        if first.stage == second.stage and (told or _how(first, store) == _how(second, store))
     ]
     if not pairs:
         raise UsageError(

@@ -178,6 +178,7 @@ def test_two_checkpoints_against_each_other(study: Study) -> None:
     (error,) = study.call("eval", "diff", study.first, study.second, check=2)
     assert "evaluated alike in 2 ways" in error
     assert evaluations[0][:12] in error
+    study.call("eval", study.base, "--data", study.rows, "--max-new-tokens", "3", "--device", "cpu")
     (error,) = study.call("eval", "diff", study.first, study.base, check=2)
     assert "no evaluations of the same kind" in error
     with pytest.raises(UsageError, match="is a data artifact"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,6 +125,29 @@ def test_one_that_dies_mid_batch_is_started_once_more_and_then_given_up(small_ba
     assert not alive(first)
     assert not alive(second)
     engine.close()
+
+
+def test_nothing_is_left_when_the_parent_is_killed(small_base: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from budgetctl.engines.protocol import Decoding, Prompt
+from budgetctl.engines.transformers_served import ServedTransformersEngine
+engine = ServedTransformersEngine(Path({str(small_base)!r}), "cpu", "float32", 1, threads=1)
+list(engine.generate([Prompt("a", (5, 6))], Decoding(max_new_tokens=2), (2,), None))
+print(engine.process_id, flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert alive(child)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while alive(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(child)
 
 
 class Failing:
