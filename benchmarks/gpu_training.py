@@ -61,7 +61,7 @@ METHODS = ("dpo", "kto")
 class Bench:
     """One store, one base, and what was measured."""
 
-    def __init__(self, options: argparse.Namespace, root: Path) -> None:
+    def __init__(self, options: argparse.Namespace, root: Path, phase: str = "") -> None:
         self.options, self.tiny = options, options.tiny
         self.store = Store.open(root, create=True)
         self.reporter = LineReporter()
@@ -70,6 +70,7 @@ class Bench:
         self.supply = supply_of(self.task, None if self.tiny else options.gsm8k)
         self.precision = "float32" if self.tiny else "bfloat16"
         self.table: list[dict[str, Any]] = []
+        self.phase, self.started = phase, time.monotonic()
 
     def size(self, full: int) -> int:
         return max(16, full // 40) if self.tiny else full
@@ -140,12 +141,23 @@ class Bench:
             "first_loss": metrics.get("first_loss"), "last_loss": metrics.get("last_loss"),
             "optimizer": metrics["optimizer"], **more,
         }  # fmt: skip
-        self.table.append(row)
-        print(json.dumps(row), flush=True)
+        self.add(row)
 
     def say(self, what: str, **figures: Any) -> None:
-        self.table.append({"what": what, **figures})
-        print(json.dumps(self.table[-1]), flush=True)
+        self.add({"what": what, **figures})
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row, on disk too: the whole call may be cut off."""
+        self.table.append(row)
+        print(json.dumps(row), flush=True)
+        self.write("not finished")
+
+    def write(self, problem: str | None) -> None:
+        seconds = round(time.monotonic() - self.started, 1)
+        result = {"phase": self.phase, "seconds": seconds, "problem": problem, "measured": self.table}
+        file = self.options.out / f"training-{self.phase}.json"
+        file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        (self.options.out / "training.md").write_text(summary(self.options.out), "utf-8")
 
     def score(self, what: str, base: FoundBase, checkpoint: str | None) -> None:
         prompts = self.do(eval_data(self.supply, "test", self.size(1319) if self.tiny else None))
@@ -340,8 +352,8 @@ def limited(seconds: float) -> Iterator[None]:
 
 def run_phase(options: argparse.Namespace, phase: str) -> bool:
     """Run one phase and write what it measured; return whether it went well."""
-    bench = Bench(options, options.store)
-    started, problem = time.monotonic(), None
+    bench = Bench(options, options.store, phase)
+    problem = None
     limit = LIMITS_S[phase] * options.slack
     print(f"== {phase} (limit {limit:.0f} s)", flush=True)
     try:
@@ -352,15 +364,7 @@ def run_phase(options: argparse.Namespace, phase: str) -> bool:
         print(f"{phase} failed: {problem}", flush=True)
     finally:
         close_engines(bench.keep)
-    seconds = round(time.monotonic() - started, 1)
-    result = {
-        "phase": phase,
-        "seconds": seconds,
-        "limit_s": limit,
-        "problem": problem,
-        "measured": bench.table,
-    }
-    (options.out / f"training-{phase}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    bench.write(problem)
     return problem is None
 
 
@@ -430,9 +434,7 @@ def main() -> None:
             rest = [word for word in sys.argv[1:] if word not in PHASES]
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, sys.argv[0], *todo, *rest])
-    table = summary(options.out)
-    (options.out / "training.md").write_text(table, "utf-8")
-    print(table)
+    print(summary(options.out))
 
 
 if __name__ == "__main__":
