@@ -17,13 +17,14 @@ from budgetctl.cli.drawing import drawn
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult
+    from budgetctl.analysis.page.content import PageContent
     from budgetctl.analysis.table import SweepTable
     from budgetctl.study.plan import Plan
     from store import Store
 
 app = typer.Typer(invoke_without_command=True)
 
-Format = Literal["table", "md", "csv", "json", "latex"]
+Format = Literal["table", "md", "csv", "json", "latex", "html"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class View:
     plot: Path | None = None
     plot_kind: str = "sweep"
     html: Path | None = None
+    metric: str | None = None
 
 
 @app.callback()
@@ -58,6 +60,10 @@ def report(
     by: Annotated[
         Literal["budget", "cost", "n_sft", "n_pft"], typer.Option(help="What the table's rows are.")
     ] = "budget",
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", help="Which score; default: each task's primary one.", show_default=False),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,7 +94,7 @@ def report(
 
         print_query(opened, sql, format_)
         return
-    view = View(format_, by, tuple(where or ()), plot, plot_kind, html)
+    view = View(format_, by, tuple(where or ()), plot, plot_kind, html, metric)
     print_tables(plan_to_report(opened, grid, plan_id, settings), opened, view)
 
 
@@ -123,22 +129,30 @@ def print_tables(plan: Plan, store: Store, view: View | None = None) -> None:
     from budgetctl.study.results import cell_results  # noqa: PLC0415
 
     view = view or View()
-    cells = select_cells(cell_results(plan, store), view.where)
+    cells = select_cells(cell_results(plan, store, metric=view.metric), view.where)
     tables = build_tables(cells, by=view.by)
-    width = shutil.get_terminal_size((100, 24)).columns
-    print(render(tables, view.format, width=width, color=sys.stdout.isatty()), end="")
+    if view.format == "html":
+        from budgetctl.analysis.page.build import render_page  # noqa: PLC0415
+
+        print(render_page(_page(plan, cells, store, view)), end="")
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns
+        print(render(tables, view.format, width=width, color=sys.stdout.isatty()), end="")
     if view.plot is not None:
         print(f"plot: {_draw(cells, tables, view.plot, view.plot_kind)}", file=sys.stderr)
     if view.html is not None:
-        from budgetctl.analysis.page.study import write_study_page  # noqa: PLC0415
-        from budgetctl.study.recipe import parse_recipe  # noqa: PLC0415
+        from budgetctl.analysis.page.build import write_page  # noqa: PLC0415
 
-        commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report")]
-        prices = parse_recipe(plan.recipe).prices
-        page = write_study_page(
-            view.html, cells, store, title=plan.name, commands=commands, prices=prices, by=view.by
-        )
-        print(f"page: {page}", file=sys.stderr)
+        print(f"page: {write_page(_page(plan, cells, store, view), view.html)}", file=sys.stderr)
+
+
+def _page(plan: Plan, cells: Sequence[CellResult], store: Store, view: View) -> PageContent:
+    from budgetctl.analysis.page.study import study_content  # noqa: PLC0415
+    from budgetctl.study.recipe import parse_recipe  # noqa: PLC0415
+
+    commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report")]
+    prices = parse_recipe(plan.recipe).prices
+    return study_content(cells, store, title=plan.name, commands=commands, prices=prices, by=view.by)
 
 
 def _draw(cells: Sequence[CellResult], tables: Sequence[SweepTable], path: Path, kind: str) -> Path:

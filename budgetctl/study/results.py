@@ -14,19 +14,28 @@ if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult, Verdicts
 
 
-def cell_results(plan: Plan, store: Store, with_verdicts: bool = True) -> list[CellResult]:
+def cell_results(
+    plan: Plan, store: Store, with_verdicts: bool = True, metric: str | None = None
+) -> list[CellResult]:
     """Every cell of the plan's grid with its score, or with the reason why it has none; forks are told apart.
 
     Args:
         plan: The study.
         store: Where its artifacts are.
         with_verdicts: Read the single items' verdicts too, for paired comparisons.
+        metric: Which score; None takes each task's primary one.
+
+    Raises:
+        UsageError: An evaluation has no such metric.
     """
     state = state_of(plan, store)
-    return [_result(cell, store, state, with_verdicts) for cell in plan.cells if "role" not in cell.axes]
+    grid = (cell for cell in plan.cells if "role" not in cell.axes)
+    return [_result(cell, store, state, with_verdicts, metric) for cell in grid]
 
 
-def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bool) -> CellResult:
+def _result(
+    cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bool, metric: str | None
+) -> CellResult:
     from budgetctl.analysis.cells import CellResult, CellStatus  # noqa: PLC0415  (numpy)
 
     axes = counted_axes(cell, store)
@@ -45,7 +54,7 @@ def _result(cell: PlannedCell, store: Store, state: PlanState, with_verdicts: bo
     if state.stages[cell.result] is not StageState.HIT:
         status, reason = why_missing(cell, state)
         return CellResult(**common, status=CellStatus(status), reason=reason)
-    return CellResult(**common, **measured(store.artifact(cell.result), with_verdicts))
+    return CellResult(**common, **measured(store.artifact(cell.result), with_verdicts, metric))
 
 
 def evaluation_result(evaluation: Artifact) -> CellResult:
@@ -66,12 +75,18 @@ def evaluation_result(evaluation: Artifact) -> CellResult:
     )
 
 
-def measured(evaluation: Artifact, with_verdicts: bool) -> dict[str, Any]:
-    """Score, number of items and verdicts of a published evaluation."""
-    metric = str(evaluation.metrics["primary"])
-    verdicts = _verdicts(evaluation.path("verdicts.parquet"), metric) if with_verdicts else None
+def measured(evaluation: Artifact, with_verdicts: bool, metric: str | None = None) -> dict[str, Any]:
+    """Score (the primary one, if no `metric` is named), number of items and verdicts of a published evaluation."""
+    name = metric or str(evaluation.metrics["primary"])
+    score = evaluation.metrics.get(name)
+    if not isinstance(score, float):
+        there = sorted(other for other, value in evaluation.metrics.items() if isinstance(value, float))
+        raise UsageError(
+            f"there is no score {name!r} in evaluation {evaluation.key[:12]}; it has {', '.join(there)}"
+        )
+    verdicts = _verdicts(evaluation.path("verdicts.parquet"), name) if with_verdicts else None
     return {
-        "score": evaluation.metrics[metric],
+        "score": score,
         "n_items": evaluation.metrics["prompts"],
         "verdicts": verdicts,
     }
@@ -91,7 +106,8 @@ def why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
     return "missing", "not run yet"
 
 
-def _verdicts(path: object, metric: str) -> Verdicts:
+def _verdicts(path: object, metric: str) -> Verdicts | None:
+    """The single items' verdicts; None for a score that is not a mean over items."""
     import numpy as np  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -100,6 +116,8 @@ def _verdicts(path: object, metric: str) -> Verdicts:
 
     table = pq.read_table(path, columns=["prompt_id", "metric", "value"])
     table = table.filter(pc.equal(table["metric"], metric))
+    if not table.num_rows:
+        return None
     per_prompt = table.group_by("prompt_id").aggregate([("value", "mean")]).sort_by("prompt_id")
     return Verdicts(
         tuple(per_prompt["prompt_id"].to_pylist()),

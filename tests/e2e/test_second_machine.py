@@ -77,4 +77,8 @@ def test_another_machine_reports_what_it_pulled(
 
     elsewhere(BUDGETCTL, "store", "pull", remote, "--plan", plan["plan"])
     assert table(elsewhere(BUDGETCTL, "report", "--plan", plan["plan"], "--format", "json")) == here
+    page = elsewhere(BUDGETCTL, "report", "--plan", plan["plan"], "--format", "html")
+    assert page.lower().startswith("<!doctype html>") and page.rstrip().endswith("</html>")
+    refused = budgetctl("report", "--grid", recipe, "--metric", "beauty", check=2)
+    assert "no score 'beauty'" in refused.stderr and "correct" in refused.stderr
     assert not list(theirs.glob("attempts/*/*")) and not list(theirs.glob("leases/*")), "no stage was run"

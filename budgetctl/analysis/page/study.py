@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from budgetctl.analysis.allocation import AllocationModel
 from budgetctl.analysis.cells import CellResult
 from budgetctl.analysis.lineage import lineage_of
-from budgetctl.analysis.page.build import write_page
 from budgetctl.analysis.page.content import PageContent
 from budgetctl.analysis.recommend import Recommendation, recommend
 from budgetctl.analysis.results_file import observations_of
@@ -21,8 +19,7 @@ QUESTION = "How should the budget be split between supervised and preference fin
 PROGRAMS = ("budgetctl", "torch", "transformers", "trl", "peft", "vllm", "unsloth")
 
 
-def write_study_page(
-    path: Path,
+def study_content(
     cells: Sequence[CellResult],
     store: Store,
     *,
@@ -30,11 +27,10 @@ def write_study_page(
     commands: Sequence[str] = (),
     prices: Prices | None = None,
     by: RowAxis = "budget",
-) -> Path:
-    """Writes the page of a study.
+) -> PageContent:
+    """What the page of a study shows.
 
     Args:
-        path: the HTML file to write.
         cells: the study's cells, finished or not.
         store: where the stages behind them are.
         title: of the page, e.g. the recipe's name.
@@ -44,7 +40,7 @@ def write_study_page(
     """
     tables = build_tables(cells, by=by)
     keys = [cell.key for cell in cells if cell.key and cell.score is not None]
-    content = PageContent(
+    return PageContent(
         title=title,
         question=QUESTION,
         tables=tables,
@@ -53,7 +49,6 @@ def write_study_page(
         commands=commands,
         versions=installed_versions(PROGRAMS),
     )
-    return write_page(content, path)
 
 
 def advice_at_largest(cells: Sequence[CellResult], prices: Prices | None = None) -> list[Recommendation]:

@@ -15,7 +15,7 @@ from budgetctl.analysis.cells import CellResult, CellStatus
 from budgetctl.analysis.lineage import LineageNode
 from budgetctl.analysis.page.build import render_page, script_json, write_page
 from budgetctl.analysis.page.content import PageContent, answer_lines
-from budgetctl.analysis.page.study import advice_at_largest, write_study_page
+from budgetctl.analysis.page.study import advice_at_largest, study_content
 from budgetctl.analysis.recommend import recommend
 from budgetctl.analysis.table import build_tables
 from store import Payload, Store
@@ -157,7 +157,9 @@ def test_a_studys_page_is_made_from_its_cells_and_store(tmp_path: Path) -> None:
     (draft.files / "verdicts.txt").write_text("1")
     key = draft.publish({"accuracy": 0.5}, {}).key
     cells = [replace(cell, key=key) for cell in study()]
-    path = write_study_page(tmp_path / "p.html", cells, store, title="quick", commands=["budgetctl run"])
+    path = write_page(
+        study_content(cells, store, title="quick", commands=["budgetctl run"]), tmp_path / "p.html"
+    )
     probe = PROBE.replace("return JSON", "found.text = document.body.textContent; return JSON")
     opened = open_page(path.read_text(encoding="utf-8"), tmp_path, probe)
     found = json.loads(opened.result())
