@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from budgetctl.data.columns import Columns
 from budgetctl.data.cutting import Order, cut
+from budgetctl.data.overlap import matrix, of_rows
 from budgetctl.data.pool import load_pool
 from budgetctl.data.prepare import card, write_rows
 from budgetctl.data.sources import LocalFiles
@@ -83,6 +84,7 @@ def measure(path: Path, kind: str) -> dict[str, float]:
         chosen = cut(pool, kind, len(pool), Order(0), "benchmark")
         marks["rank"] = time.monotonic() - started
         card(pool, chosen, kind)
+        matrix({kind: of_rows(pool, chosen, kind)})
         written = write_rows(folder, pool, chosen, kind, "Answer well.")
         marks["write"] = time.monotonic() - started
         counts = {"rows": len(pool), **pool.left_out, "written MB": written.stat().st_size / 1e6}

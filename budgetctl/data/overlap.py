@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,15 @@ def matrix(sets: Mapping[str, Prompts]) -> dict[str, Any]:
     Returns:
         `prompts`: set → number of prompts; `normalised` and `exact`: set → set → number of shared prompts.
     """
-    counts: dict[str, Any] = {"prompts": {name: len(one.ids) for name, one in sets.items()}}
-    normalised: dict[str, dict[str, int]] = {name: {} for name in sets}
-    exact: dict[str, dict[str, int]] = {name: {} for name in sets}
-    for name, one in sets.items():
-        for other_name, other in sets.items():
-            shared = one.ids & other.ids
-            normalised[name][other_name] = len(shared)
-            left, right = one.texts(shared), other.texts(shared)
-            exact[name][other_name] = sum(bool(left[prompt] & right[prompt]) for prompt in shared)
-    return {**counts, "normalised": normalised, "exact": exact}
+    counts = {name: len(one.ids) for name, one in sets.items()}
+    normalised, exact = ({name: {name: count} for name, count in counts.items()} for _ in range(2))
+    for (name, one), (other_name, other) in combinations(sets.items(), 2):
+        shared = one.ids & other.ids
+        left, right = one.texts(shared), other.texts(shared)
+        same = sum(bool(left[prompt] & right[prompt]) for prompt in shared)
+        normalised[name][other_name] = normalised[other_name][name] = len(shared)
+        exact[name][other_name] = exact[other_name][name] = same
+    return {"prompts": counts, "normalised": normalised, "exact": exact}
 
 
 def source_matrix(supply: Supply, revisions: FrozenRevisions, offline: bool) -> dict[str, Any]:
