@@ -40,12 +40,12 @@ def comparable(left: str, right: str, store: Store) -> tuple[Artifact, Artifact]
     """
     named = [store.artifact(store.resolve(key)) for key in (left, right)]
     sides = [[one] if one.stage in COMPARABLE else _evaluations_of(one, store) for one in named]
-    told = all(one.stage in (*COMPARABLE, "gen") for one in named)  # who names answers means just these
+    meant = all(one.stage in (*COMPARABLE, "gen") for one in named)  # who names answers means just these
     pairs = [
         (first, second)
         for first in sides[0]
         for second in sides[1]
-        if first.stage == second.stage and (told or _how(first, store) == _how(second, store))
+        if first.stage == second.stage and (meant or _how(first, store) == _how(second, store))
     ]
     if not pairs:
         raise UsageError(
