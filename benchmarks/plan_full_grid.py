@@ -28,7 +28,8 @@ from budgetctl.study.build import plan_study
 from budgetctl.study.estimate import CostModel, estimate_plan
 from budgetctl.study.plan import Plan
 from budgetctl.study.recipe import load_recipe
-from budgetctl.study.simulate import Weather, simulate
+from budgetctl.study.simulate import simulate
+from budgetctl.study.simulated_site import Weather
 from store import Store
 
 GRID = {

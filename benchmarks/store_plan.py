@@ -132,9 +132,8 @@ def main() -> None:
         own = f"budgetctl plan, {near} stages"
         contenders = {own: studies[near]}
         contenders |= peers(options.peers.absolute(), options.dags.absolute(), work, options.budgets)
-        print(
-            f"\npeers: {options.budgets * 50} stages\n\n{table(in_turn(contenders, options.rounds), next(iter(contenders)))}"
-        )
+        times = in_turn(contenders, options.rounds)
+        print(f"\npeers: {options.budgets * 50} stages\n\n{table(times, own)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgetctl.study.plan import Plan
-from budgetctl.study.simulate import Weather, simulate
+from budgetctl.study.simulate import simulate
+from budgetctl.study.simulated_site import Weather
 from store import Payload
 
 
