@@ -110,8 +110,10 @@ def score(
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
 
     ks = ks_from(pass_at)
-    if perplexity is not None and (ks or samples > 1):
-        raise UsageError("--perplexity measures single answers; leave --pass-at and --samples out")
+    if perplexity is not None and (ks or samples > 1 or decoding != "greedy"):
+        raise UsageError(
+            "--perplexity takes gold or greedy answers; leave --pass-at, --samples and --decoding out"
+        )
     if decoding == "greedy" and samples > 1:
         decoding = "sample"
     opened = open_store(store)

@@ -125,8 +125,9 @@ def test_perplexity_of_gold_and_of_greedy_answers(study: Study) -> None:
     (sampled,) = study.call("gen", study.first, "--data", study.rows, "--decoding", "sample-2", *SHORT)
     (error,) = study.call("eval", sampled, "--perplexity", "greedy", check=2)
     assert "temperature 1, not greedily" in error
-    (error,) = study.call("eval", study.first, "--perplexity", "gold", "--pass-at", "1", check=2)
-    assert "leave --pass-at and --samples out" in error
+    for option in (("--pass-at", "1"), ("--samples", "2"), ("--decoding", "paper")):
+        (error,) = study.call("eval", study.first, "--perplexity", "greedy", *option, check=2)
+        assert "leave --pass-at, --samples and --decoding out" in error
 
 
 def test_several_models_share_one_engine(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
