@@ -21,7 +21,7 @@ from store.artifact import DROPPED_NAME, read_dropped
 from store.draft import draft_owner_lives, find_drafts
 from store.errors import CorruptArtifact, UsageError
 from store.files import disk_errors, fsync_path, remove_tree, to_json, token, write_atomic
-from store.layout import Layout
+from store.layout import Layout, file_system_now
 from store.lease import read_lease
 from store.manifest import FileEntry, Manifest, read_manifest
 from store.payload import KEY_PATTERN, Payload
@@ -87,7 +87,7 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
         CorruptArtifact: An artifact that is wanted cannot be read, so nobody knows what it comes from; repair it first.
     """
     with disk_errors(layout.root):
-        now = _file_system_now(layout)
+        now = file_system_now(layout) / 1e9
         drafts, leftovers = _old_drafts(layout, now, grace), _leftovers(layout, now, grace)
         items = [Garbage("draft", path.name, "", _tree_size(path), age) for path, age in drafts]
         items += [
@@ -343,12 +343,3 @@ def _size(manifest: Manifest) -> int:
 def _tree_size(folder: Path) -> int:
     paths = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
     return sum(status.st_size for path in paths if (status := _status(path)))
-
-
-def _file_system_now(layout: Layout) -> float:
-    probe = layout.trash / f"now.{token()}"
-    probe.touch()
-    try:
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink()

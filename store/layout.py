@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import NewerStore, StoreError
-from store.files import fsync_path, make_directory, to_json, write_atomic
+from store.files import fsync_path, make_directory, to_json, token, write_atomic
 from store.payload import KEY_SCHEMA
 
 STORE_VERSION = 1
@@ -114,3 +114,13 @@ def _check_version(version: Path) -> None:
             f"the store {version.parent} has layout {number} and this program knows up to {STORE_VERSION}: "
             "update budgetctl, or use another store"
         )
+
+
+def file_system_now(layout: Layout) -> int:
+    """The time (ns) that the store's own file system would stamp now; this host's clock may differ."""
+    probe = layout.trash / f"now.{token()}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime_ns
+    finally:
+        probe.unlink()

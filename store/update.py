@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from store.aliases import read_alias
 from store.attempt import read_attempt
 from store.errors import CorruptArtifact
-from store.files import token
-from store.layout import Layout
+from store.files import names_in
+from store.layout import Layout, file_system_now
 from store.manifest import Manifest, read_manifest
 from store.payload import KEY_PATTERN
 from store.schema import INDEX_VERSION, TABLES
@@ -38,7 +37,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
     """Add new records and drop those whose files are gone, in one transaction; returns how many it read."""
-    now = _file_system_now(layout)
+    now = file_system_now(layout) if layout.writable() else 0
     connection.execute("BEGIN")
     seen = dict(connection.execute("SELECT folder, mtime_ns FROM seen").fetchall())
     count = 0
@@ -47,7 +46,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, layout: Layout) -> i
         ("attempts", "record", ("attempts",), _attempt_rows),
     ):
         folders = _changed_folders(layout.root / table, seen, now)
-        names = {name for folder in folders for name in _names_in(folder) if not name.startswith(".")}
+        names = {name for folder in folders for name in names_in(folder) if not name.startswith(".")}
         known = _known_names(connection, table, column, [folder.name for folder in folders])
         _delete(connection, tables, column, known - names)
         count += _insert_new(connection, layout, sorted(names - known), read)
@@ -69,22 +68,10 @@ def is_current(connection: duckdb.DuckDBPyConnection, layout: Layout) -> bool:
     return not gone and not fresh and _count_aliases(connection) == len(_alias_names(layout))
 
 
-def _file_system_now(layout: Layout) -> int:
-    """The time the store's own file system would stamp now; this host's clock may differ."""
-    if not layout.writable():
-        return 0
-    probe = layout.root / f".now.{token()}"
-    probe.touch()
-    try:
-        return probe.stat().st_mtime_ns
-    finally:
-        probe.unlink()
-
-
 def _changed_folders(root: Path, seen: dict[str, int], now: int) -> list[Path]:
     """Shards whose time stamp differs from the one in `seen`, which is updated where the stamp can be trusted."""
     changed = []
-    for name in _names_in(root):
+    for name in names_in(root):
         folder = root / name
         stamp = folder.stat().st_mtime_ns
         mark = f"{root.name}/{name}"
@@ -186,7 +173,7 @@ def _attempt_rows(layout: Layout, name: str) -> Rows:
 
 def _plan_changes(seen: Collection[str], layout: Layout) -> tuple[set[str], list[str]]:
     """Plans that were removed and plans that are new since the last update."""
-    stored = {Path(name).stem for name in _names_in(layout.root / "plans") if not name.startswith(".")}
+    stored = {Path(name).stem for name in names_in(layout.root / "plans") if not name.startswith(".")}
     known = {mark.removeprefix(_PLAN) for mark in seen if mark.startswith(_PLAN)}
     return known - stored, sorted(stored - known)
 
@@ -207,7 +194,7 @@ def _update_plans(connection: duckdb.DuckDBPyConnection, layout: Layout, seen: C
 
 
 def _alias_names(layout: Layout) -> list[str]:
-    return [name for name in _names_in(layout.root / "aliases") if KEY_PATTERN.fullmatch(name)]
+    return [name for name in names_in(layout.root / "aliases") if KEY_PATTERN.fullmatch(name)]
 
 
 def _count_aliases(connection: duckdb.DuckDBPyConnection) -> int:
@@ -234,7 +221,3 @@ def _remember(connection: duckdb.DuckDBPyConnection, seen: dict[str, int]) -> No
 
 def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _names_in(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))  # noqa: PTH208  (a path object for each of 100,000 names costs seconds)

@@ -74,6 +74,32 @@ def unpin(name: Annotated[str, typer.Argument(help="A pin's name.")], store: Sto
     open_store(store, create=False).unpin(name)
 
 
+def plans(store: StoreOption = None) -> None:
+    """List stored plans and pins: what collection starts from.
+
+    Example: budgetctl store plans
+    """
+    opened = open_store(store, create=False)
+    for identifier in opened.plans():
+        plan = opened.load_plan(identifier)
+        print(f"{identifier[:12]}  plan  {plan.get('name', '')}  {len(plan.get('cells', []))} cells")
+    for name, keys in opened.pins().items():
+        print(f"{name}  pin  {len(keys)} artifacts")
+
+
+def forget(
+    identifiers: Annotated[list[str], typer.Argument(help="Ids of plans, or the beginnings of them.")],
+    store: StoreOption = None,
+) -> None:
+    """Forget stored plans, so that `store gc` may remove what only they wanted; no artifact is touched now.
+
+    Example: budgetctl store forget 3f9a
+    """
+    opened = open_store(store, create=False)
+    for identifier in identifiers:
+        opened.forget_plan(identifier)
+
+
 def _tell(collection: Collection, dry_run: bool) -> None:
     for item in collection.items:
         age = f"{item.age / DAY_S:.1f} days old"
