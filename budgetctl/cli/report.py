@@ -50,6 +50,9 @@ def report(
     sql: Annotated[
         str | None, typer.Option("--sql", help="Or a query over the tables of the store.", show_default=False)
     ] = None,
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Or ask queries one after the other, as `report shell`.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Also draw the curves: .png, .svg or .pdf.", show_default=False),
@@ -86,8 +89,11 @@ def report(
 
     if context.invoked_subcommand is not None:
         return
-    if [grid, plan_id, sql].count(None) != 2:
-        raise UsageError("say what to report: one of --grid RECIPE, --plan ID or --sql QUERY")
+    if [grid, plan_id, sql, shell or None].count(None) != 3:
+        raise UsageError("say what to report: one of --grid RECIPE, --plan ID, --sql QUERY or --shell")
+    if shell:
+        report_parts.shell(store)
+        return
     opened = open_store(store, create=grid is not None)
     if sql is not None:
         from budgetctl.cli.sql import print_query  # noqa: PLC0415
