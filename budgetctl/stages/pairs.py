@@ -66,7 +66,7 @@ class PairsStage:
         pool = pool_of(in_batches(self._rows(context, judged), stored), stored)
         left_out = {**pool.left_out, **judged.without}
         pool = replace(pool, left_out=left_out)
-        chosen = cut(pool, identity.kind, identity.size, Order(identity.seed), f"the answers {self.gen[:12]}")
+        chosen = cut(pool, identity.kind, identity.size, Order(identity.seed), f"generation {self.gen[:12]}")
         summary = card(pool, chosen, identity.kind)
         write_rows(context.draft.files, pool, chosen, identity.kind, None)
         (context.draft.files / "card.json").write_text(

@@ -84,8 +84,8 @@ class ForkPlanner:
         recipe, forks, base, supply = self._recipe, self._forks, self._bases[base_name], self._supplies[task]
         if recipe.cost.currency == TOKENS:
             raise UsageError(
-                "forks need budgets in examples or money: what a fork leaves of a budget in tokens depends on rows that "
-                "are not drawn yet"
+                "forks need budgets in examples or money: what a fork leaves of a budget in tokens depends on rows "
+                "that are not drawn yet"
             )
         spend = budget if forks.sft_budget is None else forks.sft_budget
         if spend > budget:
