@@ -87,7 +87,7 @@ def collect(layout: Layout, roots: Iterable[str], grace: float, dry_run: bool) -
         CorruptArtifact: An artifact that is wanted cannot be read, so nobody knows what it comes from; repair it first.
     """
     with disk_errors(layout.root):
-        now = file_system_now(layout) / 1e9
+        now = file_system_now(layout).st_mtime
         drafts, leftovers = _old_drafts(layout, now, grace), _leftovers(layout, now, grace)
         items = [Garbage("draft", path.name, "", _tree_size(path), age) for path, age in drafts]
         items += [

@@ -116,11 +116,11 @@ def _check_version(version: Path) -> None:
         )
 
 
-def file_system_now(layout: Layout) -> int:
-    """The time (ns) that the store's own file system would stamp now; this host's clock may differ."""
+def file_system_now(layout: Layout) -> os.stat_result:
+    """A stat with the times that the store's own file system would stamp now; this host's clock may differ."""
     probe = layout.trash / f"now.{token()}"
     probe.touch()
     try:
-        return probe.stat().st_mtime_ns
+        return probe.stat()
     finally:
         probe.unlink()

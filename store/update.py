@@ -37,7 +37,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
     """Add new records and drop those whose files are gone, in one transaction; returns how many it read."""
-    now = file_system_now(layout) if layout.writable() else 0
+    now = file_system_now(layout).st_mtime_ns if layout.writable() else 0
     connection.execute("BEGIN")
     seen = dict(connection.execute("SELECT folder, mtime_ns FROM seen").fetchall())
     count = 0

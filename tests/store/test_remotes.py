@@ -193,10 +193,11 @@ from store.transfer import pull
 brought = []
 fetch = Remote.fetch_blob
 def fetch_five(self, digest, target):
+    there = fetch(self, digest, target)
+    brought.append(digest)
     if len(brought) == 5:
         os.kill(os.getpid(), 9)
-    brought.append(digest)
-    return fetch(self, digest, target)
+    return there
 Remote.fetch_blob = fetch_five
 pull(Store.open(sys.argv[1]), Remote(sys.argv[2]), [sys.argv[3]])
 """
