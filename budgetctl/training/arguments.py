@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from trl import DPOConfig, KTOConfig, SFTConfig
 
 from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
@@ -72,6 +73,15 @@ def kto_arguments(settings: PftSettings, shape: Shape) -> KTOConfig:
         precompute_ref_log_probs=True,
         **_common(settings, shape),
     )
+
+
+def on_one_gpu(arguments: Any, device: torch.device) -> None:
+    """Keep a training of one process on its own GPU; Transformers would spread each batch over all that are visible."""
+    _ = arguments.device  # counts the visible GPUs and makes the first one the current one
+    arguments._n_gpu = 1
+    if device.index:
+        arguments.__dict__["_setup_devices"] = device  # what the property above has cached
+        torch.cuda.set_device(device)
 
 
 def _common(settings: TrainingSettings, shape: Shape) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from budgetctl.errors import InterruptedRunError, UsageError
 from budgetctl.models.encoding import Encoder
 from budgetctl.models.loading import LoadedBase, choose_device, load_base
 from budgetctl.models.policy import Policy, continued_adapter, load_full, new_adapter
-from budgetctl.training.arguments import Shape
+from budgetctl.training.arguments import Shape, on_one_gpu
 from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
 from budgetctl.training.curves import Curve
 from budgetctl.training.job import Metric, TrainingJob
@@ -168,9 +168,12 @@ def _trainer(
 
     in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through the file
     reference = {"known_reference": job.reference, "reference_in_memory": in_memory}
+    arguments = method.arguments(shape)
+    if shape.on_gpu and shape.processes == 1:
+        on_one_gpu(arguments, base.device)
     trainer = method.trainer(
         model=base.model,
-        args=method.arguments(shape),
+        args=arguments,
         train_dataset=method.dataset(stream),
         processing_class=encoder.tokenizer,
         callbacks=list(callbacks),
