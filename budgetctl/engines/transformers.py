@@ -26,7 +26,9 @@ from budgetctl.models.registry import Precision
 CPU_CACHE_BYTES = 1 << 30
 GPU_CACHE_SHARE = 0.5
 """Share of a GPU's free memory that a batch's cache may take; logits and activations need the rest."""
-LARGEST_BATCH = 256
+LARGEST_BATCH = {"cpu": 256, "cuda": 1024}
+"""Rows at once, where memory allows. A small model on a GPU waits for kernel launches, not for arithmetic: on an H200,
+SmolLM2-135M took 55 ms a token for 256 rows."""
 CANARY_TOKENS = 8
 
 
@@ -127,7 +129,7 @@ class TransformersEngine:
         texts = [(*prompt.ids, *answer) for prompt, answer in zip(prompts, answers, strict=True)]
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         found: list[list[float]] = [[] for _ in texts]
-        start, most = 0, self._batch or LARGEST_BATCH
+        start, most = 0, self._batch or LARGEST_BATCH[self._device.type]
         while start < len(order):
             part = order[start : start + min(most, self._scorable(len(texts[order[start]])))]
             try:
@@ -196,7 +198,7 @@ class TransformersEngine:
         free = CPU_CACHE_BYTES
         if self._device.type == "cuda":
             free = int(torch.cuda.mem_get_info(self._device)[0] * GPU_CACHE_SHARE)
-        return max(1, min(LARGEST_BATCH, free // per_row))
+        return max(1, min(LARGEST_BATCH[self._device.type], free // per_row))
 
     def _scorable(self, width: int) -> int:
         """Most texts of `width` tokens whose logits fit twice over: as they come, and as float32."""
