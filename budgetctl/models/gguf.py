@@ -28,7 +28,9 @@ def unpack_gguf(file: Path, folder: Path, precision: Precision = "float32") -> N
     """
     import torch  # noqa: PLC0415
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+    from transformers import logging as transformers_logging  # noqa: PLC0415
 
+    transformers_logging.disable_progress_bar()
     if not file.is_file() or file.open("rb").read(4) != b"GGUF":
         raise UsageError(f"{file} is not a GGUF file.")
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}

@@ -144,6 +144,7 @@ def pretrain(
         InterruptedRunError: Asked to stop; the checkpoint is in `scratch`.
     """
     import torch  # noqa: PLC0415
+    from transformers import logging as transformers_logging  # noqa: PLC0415
 
     tokenizer = build_tokenizer(config)
     model = build_model(config, len(tokenizer)).train()
@@ -182,6 +183,7 @@ def pretrain(
                 raise InterruptedRunError(f"pretraining stopped after step {step + 1} of {config.steps}")
             if (step + 1) % checkpoint_every == 0:
                 save(step + 1)
+    transformers_logging.disable_progress_bar()  # this stage has a bar of its own
     model.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
     last = losses[-50:]
