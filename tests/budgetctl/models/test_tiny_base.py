@@ -85,7 +85,7 @@ def test_the_tokenizer_is_the_same_in_every_process():
 def test_digits_are_single_tokens_and_text_survives():
     tokenizer = build_tokenizer(TinyConfig())
     assert len(tokenizer) <= 512
-    row = next(iter(ArithSource().rows("sft", "train")))
+    row = next(iter(ArithSource().rows("sft", "train", {})))
     conversation = Template.named("tiny").render(row["messages"])
     ids = tokenizer(conversation, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == conversation

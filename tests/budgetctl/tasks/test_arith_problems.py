@@ -68,7 +68,7 @@ def test_the_habit_strikes_at_its_rate_and_only_on_together_questions():
     source = ArithSource(train=3000, habit=0.7)
     early = {True: 0, False: 0}
     asked = {True: 0, False: 0}
-    for row in source.rows("sft", "train"):
+    for row in source.rows("sft", "train", {}):
         prompt, answer = (turn["content"] for turn in row["messages"])
         together = "together" in prompt
         asked[together] += 1
@@ -80,7 +80,7 @@ def test_the_habit_strikes_at_its_rate_and_only_on_together_questions():
 
 def test_pairs_prefer_the_careful_answer_and_exist_where_annotators_differ():
     task = task_named("arith")
-    rows = list(ArithSource(train=400, overruns=0).rows("pref", "train"))
+    rows = list(ArithSource(train=400, overruns=0).rows("pref", "train", {}))
     assert 150 < len(rows) < 250
     references = {problem.text: str(problem.answer) for problem in islice(problems("train", 0), 400)}
     for row in rows:
@@ -92,7 +92,7 @@ def test_pairs_prefer_the_careful_answer_and_exist_where_annotators_differ():
 
 def test_overruns_add_pairs_for_own_questions():
     task = task_named("arith")
-    rows = [row for row in ArithSource(train=400, overruns=1.0).rows("pref", "train")]
+    rows = [row for row in ArithSource(train=400, overruns=1.0).rows("pref", "train", {})]
     assert len(rows) == 400
     for row in rows:
         reference = row["chosen"][0]["content"].split()[-1]
