@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400.0
 
+FIRST_TO_GO = {"trunk": ["at/*/state/*", "answers.parquet"], "gen": ["generations.parquet"]}
+"""Stage → the files that weigh most beside what they still serve for: scores and checkpoints stay."""
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
 
 
@@ -38,19 +41,25 @@ def gc(
 def demote(
     keys: Annotated[list[str], typer.Argument(help="Keys or unique prefixes.")],
     files: Annotated[
-        list[str], typer.Option("--files", help="Name patterns of the files to drop; repeatable.")
-    ],
+        list[str] | None,
+        typer.Option(
+            "--files",
+            help="Name patterns of the files to drop; repeatable. Default: optimizer states and sampled answers.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: DryRun = False,
     store: StoreOption = None,
 ) -> None:
     """Drop files of artifacts whose record stays; `store pull` brings them back from a remote.
 
-    Example: budgetctl store demote 3f9a --files 'generations.parquet'
+    Example: budgetctl store demote 3f9a --dry-run
     """
     from store.collect import demote as drop  # noqa: PLC0415
 
     opened = open_store(store, create=False)
-    _tell(drop(opened.layout, resolve_all(opened, keys), {"*": files}, dry_run), dry_run)
+    patterns = {"*": files} if files else FIRST_TO_GO
+    _tell(drop(opened.layout, resolve_all(opened, keys), patterns, dry_run), dry_run)
 
 
 def pin(

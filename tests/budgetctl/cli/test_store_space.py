@@ -31,3 +31,28 @@ def test_a_forgotten_plan_gives_its_artifacts_to_collection(
     assert list(store.keys()) == [kept]
     assert run(["store", "forget", plans[loose], *where]) == 3
     assert "no plan has an id" in capsys.readouterr().err
+
+
+def test_demote_lets_states_and_sampled_answers_go_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    draft = store.draft(Payload("trunk", 1, {"n": 1}))
+    for name in (
+        "adapter_model.safetensors",
+        "at/8/adapter_model.safetensors",
+        "at/8/state/moments.safetensors",
+    ):
+        (draft.files / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft.files / name).write_text(name)
+    trunk = draft.publish({}, {}).key
+    where = ["--store", str(store.root)]
+    folder = store.layout.artifact(trunk) / "files"
+
+    assert run(["store", "demote", trunk, "--dry-run", *where]) == 0
+    assert (folder / "at/8/state/moments.safetensors").exists()
+    assert run(["store", "demote", trunk, *where]) == 0
+    assert not (folder / "at/8/state/moments.safetensors").exists()
+    assert (folder / "adapter_model.safetensors").exists()
+    assert (folder / "at/8/adapter_model.safetensors").exists()
+    assert store.artifact(trunk).stage == "trunk", "the record stays"
