@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def print_tables(plan: Plan, store: Store, view: View | None = None) -> None:
         from budgetctl.analysis.page.build import write_page  # noqa: PLC0415
 
         print(f"page: {write_page(_page(plan, cells, store, view), view.html)}", file=sys.stderr)
+        if os.access(store.root, os.W_OK):
+            store.save_plan(plan.document())  # what a page shows stays, whatever is collected
 
 
 def _page(plan: Plan, cells: Sequence[CellResult], store: Store, view: View) -> PageContent:

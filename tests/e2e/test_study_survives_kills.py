@@ -89,6 +89,11 @@ def test_a_finished_study_runs_nothing_again(
         assert answer.stdout
     assert (tmp_path / "sweep.png").stat().st_size > 1000
     assert "<html" in (tmp_path / "page.html").read_text()
+    kept = budgetctl("store", "plans").stdout
+    for line in kept.splitlines():
+        budgetctl("store", "forget", line.split()[0])
+    budgetctl("report", "--grid", recipe, "--html", "page.html")
+    assert len(budgetctl("store", "plans").stdout.splitlines()) == 1, "a page is a root of collection"
     ends = [json.loads(path.read_text())["outcome"] for path in attempts]
     planned = json.loads(budgetctl("plan", "--grid", recipe, "--json").stdout)["stages"]
     assert ends == ["published"] * len(planned)  # every stage ran once
