@@ -153,7 +153,7 @@ def _script(
 ) -> str:
     from budgetctl.slurm.script import render_bash, render_slurm  # noqa: PLC0415
     from budgetctl.slurm.submission import submission  # noqa: PLC0415
-    from budgetctl.study.overview import missing, summary  # noqa: PLC0415
+    from budgetctl.study.overview import summary, to_do  # noqa: PLC0415
 
     settings = recipe.slurm
     ready = submission(
@@ -161,7 +161,7 @@ def _script(
         plan_id=plan_id,
         name=planned.name,
         store=root,
-        remaining=len(missing(state)),
+        remaining=to_do(planned, state),
         summary=summary(planned, state),
         options=options,
     )

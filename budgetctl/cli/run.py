@@ -55,6 +55,7 @@ def run(
     from budgetctl.study.branches import grown_in  # noqa: PLC0415
     from budgetctl.study.build import plan_study  # noqa: PLC0415
     from budgetctl.study.local import default_jobs, run_workers  # noqa: PLC0415
+    from budgetctl.study.overview import to_do  # noqa: PLC0415
     from budgetctl.study.state import StageState, state_of  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -75,7 +76,7 @@ def run(
         options += ["--offline"] if offline else []
         options += worker_options(processes, track)
         options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
-        workers = min(jobs or default_jobs(len(visible_gpus()) // processes), len(plan.stages) - hits)
+        workers = min(jobs or default_jobs(len(visible_gpus()) // processes), to_do(plan, state))
         with stop_on_signals() as stop:
             run_workers(plan, plan_id, opened, options, workers, reporter, stop)
         plan = grown_in(plan, opened)

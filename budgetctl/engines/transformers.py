@@ -28,7 +28,7 @@ GPU_CACHE_SHARE = 0.5
 """Share of a GPU's free memory that a batch's cache may take; logits and activations need the rest."""
 LARGEST_BATCH = {"cpu": 256, "cuda": 1024}
 """Rows at once, where memory allows. A small model on a GPU waits for kernel launches, not for arithmetic: on an H200,
-SmolLM2-135M took 55 ms a token for 256 rows."""
+SmolLM2-135M took 66 ms a token for 256 rows and for 39 (docs/results/generation.md)."""
 CANARY_TOKENS = 8
 
 

@@ -11,7 +11,6 @@ from budgetctl.data.requests import Lengths, Supply, eval_data, preference_data,
 from budgetctl.errors import UsageError
 from budgetctl.forking.entries import parse_triggers
 from budgetctl.forking.triggers import Trigger, WatchSettings
-from budgetctl.schema import Frozen, describe_problems
 from budgetctl.stages.fork import Anneal, ForkIdentity, ForkStage
 from budgetctl.stages.stage import Stage
 from budgetctl.stages.trunk import TrunkIdentity, TrunkStage
@@ -23,7 +22,13 @@ from budgetctl.study.lengths import lengths_of
 from budgetctl.study.plan import Branch, PlannedCell
 from budgetctl.study.purchase import TOKENS
 from budgetctl.study.recipe import Recipe
-from budgetctl.study.requests import evaluation_stages, pft_stage, sft_settings, sft_stage
+from budgetctl.study.requests import (
+    evaluation_stages,
+    pft_stage,
+    settings_of,
+    sft_settings,
+    sft_stage,
+)
 from budgetctl.tasks import task_named
 
 FORK, SAME_SPLIT, SFT_ONLY = "fork", "same-split", "sft-only"
@@ -182,7 +187,7 @@ class ForkPlanner:
             else:
                 stages.append(branch_stage(name, stage))
         if role == SAME_SPLIT:
-            before = {name: key for name, key in before.items() if name not in ("sft-data",)}
+            before = {name: key for name, key in before.items() if name != "sft-data"}
         axes = {
             "base": trunk.base, "task": trunk.task, "method": method, "budget": trunk.budget,
             "seed": trunk.seed, "role": role, "fork": trigger.name, "trunk": trunk.key, "fork_key": fork,
@@ -201,20 +206,8 @@ def watch_settings(forks: ForkSettings, triggers: tuple[Trigger, ...]) -> WatchS
     Raises:
         UsageError: The settings do not fit each other.
     """
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    model: type[Frozen] = WatchSettings
-    try:
-        return WatchSettings(
-            triggers=triggers,
-            every=forks.every,
-            level=forks.level,
-            samples=forks.samples,
-            temperature=forks.temperature,
-            max_new_tokens=forks.max_new_tokens,
-            engine=forks.engine,
-            keep_state=forks.anneal is not None,
-            monitors=forks.monitors,
-        )
-    except ValidationError as error:
-        raise UsageError(describe_problems(error, model, "forks")) from error
+    names = ("every", "level", "samples", "temperature", "max_new_tokens", "engine", "monitors")
+    given = {name: getattr(forks, name) for name in names}
+    return settings_of(
+        WatchSettings, {**given, "triggers": triggers, "keep_state": forks.anneal is not None}, "forks"
+    )

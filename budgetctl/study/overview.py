@@ -23,6 +23,12 @@ def missing(state: PlanState) -> list[str]:
     return [key for key, found in state.stages.items() if found is not DONE]
 
 
+def to_do(plan: Plan, state: PlanState) -> int:
+    """How many stages remain, each branch that a fork may still add counted as one."""
+    waiting = sum(state.stages[branch.fork] is not DONE for branch in plan.branches)
+    return len(missing(state)) + waiting
+
+
 def summary(plan: Plan, state: PlanState) -> str:
     """One line: cells, stages, what sharing saves."""
     used = sum(len(cell.stages) for cell in plan.cells)
