@@ -25,6 +25,7 @@ from budgetctl.cli.training_options import (
     RateOption,
     ReferenceOption,
     SeedOption,
+    ShardOption,
     TrackOption,
     training_execution,
     training_settings,
@@ -53,6 +54,7 @@ def pft(
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
     processes: ProcessesOption = 1,
+    shard: ShardOption = False,
     checkpoint_every: CheckpointOption = 600.0,
     keep_reference: ReferenceOption = True,
     track: TrackOption = None,
@@ -68,7 +70,7 @@ def pft(
 
     opened = open_store(store)
     execution = training_execution(
-        device, micro_batch, threads, processes, checkpoint_every, track, offline, keep_reference
+        device, micro_batch, threads, processes, shard, checkpoint_every, track, offline, keep_reference
     )
     rows = opened.resolve(data)  # before the base, which may take long to make
     base, policy = find_start(start, opened, execution)

@@ -20,7 +20,7 @@ from budgetctl.cli.common import (
     open_store,
     recipe_from,
 )
-from budgetctl.cli.training_options import ProcessesOption, TrackOption, worker_options
+from budgetctl.cli.training_options import ProcessesOption, ShardOption, TrackOption, worker_options
 
 if TYPE_CHECKING:
     from budgetctl.study.estimate import PlanEstimate
@@ -84,6 +84,7 @@ def plan(
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     processes: ProcessesOption = 1,
+    shard: ShardOption = False,
     track: TrackOption = None,
     checkpoint_every: Annotated[
         float | None,
@@ -137,7 +138,7 @@ def plan(
         print(to_dot(planned, state))
     elif wanted in ("slurm", "bash", "k8s"):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
-        options += worker_options(processes, track)
+        options += worker_options(processes, shard, track)
         options += ["--checkpoint-every", f"{checkpoint_every:g}"] if checkpoint_every is not None else []
         options += ["--forgive-before", now] if retry_failed else []
         print(_script(wanted, recipe, planned, plan_id, state, opened.root, options), end="")

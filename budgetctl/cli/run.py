@@ -18,7 +18,7 @@ from budgetctl.cli.common import (
     open_store,
     recipe_from,
 )
-from budgetctl.cli.training_options import ProcessesOption, TrackOption, worker_options
+from budgetctl.cli.training_options import ProcessesOption, ShardOption, TrackOption, worker_options
 
 
 def run(
@@ -34,6 +34,7 @@ def run(
     device: DeviceOption = "auto",
     micro_batch: MicroBatchOption = None,
     processes: ProcessesOption = 1,
+    shard: ShardOption = False,
     track: TrackOption = None,
     offline: OfflineOption = False,
     retry_failed: Annotated[
@@ -74,7 +75,7 @@ def run(
     if hits < len(plan.stages):
         options = ["--device", device, *(["--micro-batch", str(micro_batch)] if micro_batch else [])]
         options += ["--offline"] if offline else []
-        options += worker_options(processes, track)
+        options += worker_options(processes, shard, track)
         options += ["--forgive-deaths-before", now, *(["--forgive-before", now] if retry_failed else [])]
         workers = min(jobs or default_jobs(len(visible_gpus()) // processes), to_do(plan, state))
         with stop_on_signals() as stop:

@@ -24,6 +24,7 @@ from budgetctl.cli.training_options import (
     ProcessesOption,
     RateOption,
     SeedOption,
+    ShardOption,
     TrackOption,
     training_execution,
     training_settings,
@@ -45,6 +46,7 @@ def sft(
     micro_batch: MicroBatchOption = None,
     threads: ThreadsOption = None,
     processes: ProcessesOption = 1,
+    shard: ShardOption = False,
     checkpoint_every: CheckpointOption = 600.0,
     track: TrackOption = None,
     offline: OfflineOption = False,
@@ -61,7 +63,9 @@ def sft(
     from budgetctl.study.requests import sft_stage  # noqa: PLC0415
 
     opened = open_store(store)
-    execution = training_execution(device, micro_batch, threads, processes, checkpoint_every, track, offline)
+    execution = training_execution(
+        device, micro_batch, threads, processes, shard, checkpoint_every, track, offline
+    )
     rows = opened.resolve(data)  # before the base, which may take long to make
     found = find_base(base, opened, execution)
     chosen = training_settings(settings, lr, epochs=epochs, batch_size=batch_size)

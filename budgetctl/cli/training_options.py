@@ -21,6 +21,14 @@ ProcessesOption = Annotated[
         min=1, help="Training processes, one per GPU; never changes the batch.", envvar="BUDGETCTL_PROCESSES"
     ),
 ]
+ShardOption = Annotated[
+    bool,
+    typer.Option(
+        "--shard",
+        help="Spread the model's weights over the training processes (FSDP).",
+        envvar="BUDGETCTL_SHARD",
+    ),
+]
 CheckpointOption = Annotated[
     float,
     typer.Option(
@@ -60,7 +68,7 @@ def training_settings(
     return chosen
 
 
-def worker_options(processes: int, track: str | None) -> list[str]:
+def worker_options(processes: int, shard: bool, track: str | None) -> list[str]:
     """Return the options of `budgetctl worker` that say how trainings run.
 
     Raises:
@@ -70,6 +78,7 @@ def worker_options(processes: int, track: str | None) -> list[str]:
 
     require_tracker(track)
     options = ["--processes", str(processes)] if processes > 1 else []
+    options += ["--shard"] if shard else []
     return [*options, "--track", track] if track else options
 
 
@@ -78,6 +87,7 @@ def training_execution(
     micro_batch: int | None,
     threads: int | None,
     processes: int,
+    shard: bool,
     checkpoint_every: float,
     track: str | None,
     offline: bool = False,
@@ -97,6 +107,7 @@ def training_execution(
         micro_batch=micro_batch,
         threads=threads,
         processes=processes,
+        shard=shard,
         checkpoint_every_s=checkpoint_every,
         track=track,
         offline=offline,

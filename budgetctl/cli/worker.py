@@ -22,6 +22,7 @@ from budgetctl.cli.training_options import (
     CheckpointOption,
     ProcessesOption,
     ReferenceOption,
+    ShardOption,
     TrackOption,
     training_execution,
 )
@@ -35,6 +36,7 @@ def worker(
     threads: ThreadsOption = None,
     offline: OfflineOption = False,
     processes: ProcessesOption = 1,
+    shard: ShardOption = False,
     checkpoint_every: CheckpointOption = 600.0,
     keep_reference: ReferenceOption = True,
     track: TrackOption = None,
@@ -81,7 +83,7 @@ def worker(
         opened = open_store(store, create=False)
         plan = Plan.from_document(opened.load_plan(plan_id))
         execution = training_execution(
-            device, micro_batch, threads, processes, checkpoint_every, track, offline, keep_reference
+            device, micro_batch, threads, processes, shard, checkpoint_every, track, offline, keep_reference
         ).model_copy(
             update={
                 "sources": {name: Path(path) for name, path in plan.sources.items()},

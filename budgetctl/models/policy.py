@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from budgetctl.models.registry import Precision
     from budgetctl.training.config import LoraSettings
 
+Gather = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Makes a tensor that is spread over processes whole."""
 Fit = Callable[[Any], None]
 """Changes PEFT's model in place, such as another backend's kernels."""
 WEIGHT_FILES = (".safetensors", ".safetensors.index.json")
@@ -34,6 +36,9 @@ WEIGHT_FILES = (".safetensors", ".safetensors.index.json")
 
 class Policy(Protocol):
     """What is trained."""
+
+    def gathered(self, gather: Gather) -> Policy:
+        """Return the policy with whole weights, for all processes that hold parts of it together."""
 
     def publish(self, folder: Path) -> int:
         """Write the checkpoint and return its adapter's rank, 0 for full weights."""
@@ -49,9 +54,13 @@ class LoraPolicy:
         parent: The frozen adapter below it, if there is one.
     """
 
-    weights: dict[str, torch.nn.Parameter]
+    weights: Mapping[str, torch.Tensor]
     config: dict[str, Any]
     parent: Adapter | None
+
+    def gathered(self, gather: Gather) -> LoraPolicy:
+        """Return the policy with whole weights, for all processes that hold parts of it together."""
+        return replace(self, weights={name: gather(weight) for name, weight in self.weights.items()})
 
     def publish(self, folder: Path) -> int:
         """Write the one adapter over the base that answers as the trained stack does.
@@ -95,11 +104,23 @@ class FullPolicy:
         model: The model; its weights are float32 while they train.
         origin: The folder it was loaded from, for the files beside the weights.
         precision: Of the published weights.
+        weights: The model's tensors by name, if they are not where the model has them.
     """
 
     model: Any
     origin: Path
     precision: Precision
+    weights: Mapping[str, torch.Tensor] | None = None
+
+    def gathered(self, gather: Gather) -> FullPolicy:
+        """Return the policy with whole weights, for all processes that hold parts of it together."""
+        whole: dict[int, torch.Tensor] = {}  # tied weights are one tensor under two names
+        weights = {}
+        for name, weight in self.model.state_dict(keep_vars=True).items():
+            if id(weight) not in whole:
+                whole[id(weight)] = gather(weight)
+            weights[name] = whole[id(weight)]
+        return replace(self, weights=weights)
 
     def publish(self, folder: Path) -> int:
         """Write a whole Transformers folder.
@@ -109,12 +130,13 @@ class FullPolicy:
         """
         import torch  # noqa: PLC0415
 
-        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
+        trained = self.model.state_dict() if self.weights is None else self.weights
+        if not all(bool(torch.isfinite(weight).all()) for weight in trained.values()):
             raise BudgetctlError(
                 "The trained model holds values that are not numbers; lower the learning rate."
             )
         dtype = getattr(torch, self.precision)
-        weights = {name: weight.to(dtype) for name, weight in self.model.state_dict().items()}
+        weights = {name: weight.to(dtype) for name, weight in trained.items()}
         self.model.save_pretrained(folder, state_dict=weights)
         for name, path in files_of(self.origin):
             if not name.endswith(WEIGHT_FILES) and not (folder / name).exists() and name != "config.json":

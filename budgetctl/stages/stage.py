@@ -30,6 +30,8 @@ class Execution(Frozen):
     processes: int = 1
     """Data-parallel processes on this machine, one per GPU: of a training, whose effective batch stays exact, or of a
     generation, whose answers stay the same."""
+    shard: bool = False
+    """Spread the weights of a model that trains over its processes."""
     adapter_rank: int | None = None
     """Largest rank of the adapters that an engine will be asked to serve, if a plan tells it."""
     threads: int | None = None

@@ -65,6 +65,7 @@ def run_training(
             reporter=context.reporter,
             should_stop=context.should_stop,
             processes=execution.processes,
+            shard=execution.shard,
             track=track,
             reference=known,
             reference_in_memory=not execution.keep_reference,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from budgetctl.training.microbatch import first_micro_batch
 from budgetctl.training.observer import observer_of
 from budgetctl.training.order import RowOrder, Stretch
 from budgetctl.training.rows import Limits
+from budgetctl.training.sharding import gathered, shard
 from budgetctl.training.trl_trainers import last_checkpoint
 from budgetctl.training.unsloth_backend import install_kernels, load_unsloth
 from budgetctl.training.versions import check_versions
@@ -70,7 +72,9 @@ def attempt(
     device = choose_device(job.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    base, policy = _load(job, settings, device, recompute)
+    base, policy = _load(job, settings, torch.device("cpu") if job.shard else device, recompute)
+    if job.shard:
+        base, policy = replace(base, device=device), shard(base.model, policy, device, job.processes)
     encoder = Encoder(base.tokenizer, job.template)
     limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
     method = method_of(job, settings, encoder, limits)
@@ -82,7 +86,7 @@ def attempt(
     order = whole if after is None else Stretch(whole, after.after, after.examples)
     shape = Shape(
         job.scratch / "checkpoints", order.steps, micro_batch, per_process // micro_batch, job.seed, on_gpu, recompute,
-        _optimizer_name(settings, device), job.processes,
+        _optimizer_name(settings, device, job.shard), job.processes,
     )  # fmt: skip
     if recompute:
         base.model.enable_input_require_grads()
@@ -103,6 +107,8 @@ def attempt(
         )
     curve = Curve.from_log(trainer.state.log_history, settings.batch_size)
     rank, observed = 0, dict[str, Metric]()
+    if job.shard:
+        policy = policy.gathered(partial(gathered, keep=main_process))  # by all processes together
     if main_process:
         rank = policy.publish(job.out)
         curve.write(job.out)
@@ -115,6 +121,7 @@ def attempt(
         "adapter_rank": rank,
         "micro_batch": micro_batch,
         "processes": job.processes,
+        "sharded": job.shard,
         "recomputed_activations": recompute,
         "optimizer": shape.optimizer,
         "reference_texts_scored": getattr(trainer, "scored_texts", None),
@@ -183,13 +190,13 @@ def _trainer(
     return trainer
 
 
-def _optimizer_name(settings: TrainingSettings, device: torch.device) -> str:
-    """TRL's name of the optimizer; 8-bit AdamW exists on GPUs with bitsandbytes only and is plain AdamW elsewhere."""
+def _optimizer_name(settings: TrainingSettings, device: torch.device, sharded: bool) -> str:
+    """TRL's name of the optimizer; 8-bit AdamW exists on GPUs with bitsandbytes only, and for whole weights."""
     from importlib.util import find_spec  # noqa: PLC0415
 
     if device.type != "cuda":
         return "adamw_torch"
-    if settings.optimizer.name == "adamw_8bit" and find_spec("bitsandbytes") is not None:
+    if settings.optimizer.name == "adamw_8bit" and not sharded and find_spec("bitsandbytes") is not None:
         return "adamw_8bit"
     return "adamw_torch_fused"
 

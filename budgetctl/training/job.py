@@ -59,6 +59,7 @@ class TrainingJob:
         reporter: Who is told.
         should_stop: Asked between steps.
         processes: Data-parallel processes on this machine.
+        shard: Spread the model's weights over the processes.
         track: Given every step's figures, for an experiment tracker.
         reference: File with reference log-probabilities of earlier trainings that start from the same policy.
         reference_in_memory: Keep new ones in memory instead of in a file, unless processes share them.
@@ -81,6 +82,7 @@ class TrainingJob:
     reporter: Reporter
     should_stop: Callable[[], bool]
     processes: int = 1
+    shard: bool = False
     track: Track | None = None
     reference: Path | None = None
     reference_in_memory: bool = False

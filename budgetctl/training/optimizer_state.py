@@ -20,7 +20,7 @@ NUMBERS_FILE = "optimizer.json"
 _SEPARATOR = "|"
 
 
-def save_optimizer_state(optimizer: Any, weights: Mapping[str, torch.nn.Parameter], folder: Path) -> None:
+def save_optimizer_state(optimizer: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Write the state of every weight; rates and schedules are not part of it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
@@ -36,7 +36,7 @@ def save_optimizer_state(optimizer: Any, weights: Mapping[str, torch.nn.Paramete
     (folder / NUMBERS_FILE).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_optimizer_state(optimizer: Any, weights: Mapping[str, torch.nn.Parameter], folder: Path) -> None:
+def load_optimizer_state(optimizer: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Put a saved state into a fresh optimizer over the same weights; its own rates stay.
 
     Raises:
@@ -64,7 +64,7 @@ def load_optimizer_state(optimizer: Any, weights: Mapping[str, torch.nn.Paramete
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _names(optimizer: Any, weights: Mapping[str, torch.nn.Parameter]) -> dict[int, str]:
+def _names(optimizer: Any, weights: Mapping[str, torch.Tensor]) -> dict[int, str]:
     """A parameter's number in the optimizer's state → the weight's name."""
     name_of = {id(weight): name for name, weight in weights.items()}
     parameters = [weight for group in optimizer.param_groups for weight in group["params"]]

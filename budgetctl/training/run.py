@@ -13,6 +13,7 @@ from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Metric, TrainingJob
 from budgetctl.training.microbatch import smaller
 from budgetctl.training.processes import Starter, attempt_in_processes
+from budgetctl.training.sharding import check_can_shard
 
 
 def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Metric]:
@@ -30,6 +31,7 @@ def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Me
         InterruptedRunError: It was asked to stop; the next call with the same scratch goes on.
         BudgetctlError: A guard fired, such as a first DPO loss that is not ln 2, or not even one row fits.
     """
+    check_can_shard(job, settings)
     recompute = False
     starter = None
     if settings.backend == "unsloth":

@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 from trl.trainer import dpo_trainer, kto_trainer, sft_trainer
 
@@ -30,6 +31,7 @@ from budgetctl.training.config import PftSettings
 from budgetctl.training.datasets import IGNORED
 from budgetctl.training.pair_losses import AnswerScores, reference_free_loss, rewards
 from budgetctl.training.reference import FILE_NAME, read_scores, text_digest, write_scores
+from budgetctl.training.sharding import gathered, gathered_state, is_sharded, spread_like, spread_state
 
 WEIGHTS_FILE = "trained.safetensors"
 WHOLE_MARKER = "whole"
@@ -51,21 +53,27 @@ class _Checkpoints:
     args: Any
     state: Any
     accelerator: Any
+    optimizer: Any
+    lr_scheduler: Any
+    _whole: dict[str, torch.Tensor]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        trained = {name: weight.detach().cpu().contiguous() for name, weight in self._trained()}
-        save_file(trained, folder / WEIGHTS_FILE)
+        save_file(self._whole, folder / WEIGHTS_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         saved = load_file(Path(resume_from_checkpoint) / WEIGHTS_FILE)
         with torch.no_grad():
             for name, weight in self._trained():
-                weight.copy_(saved[name])
+                weight.copy_(spread_like(saved[name], weight))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._whole = {
+            name: gathered(weight) for name, weight in self._trained()
+        }  # by all processes together
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        self._whole = {}
         self.accelerator.wait_for_everyone()  # each process writes its own random state
         if not self.args.should_save:
             return
@@ -76,6 +84,37 @@ class _Checkpoints:
             if older != newest:
                 shutil.rmtree(older)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not is_sharded(self.model):
+            super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
+            return
+        state = gathered_state(self.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not is_sharded(self.model):
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+            return
+        optimizer, schedule = (
+            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
+        )
+        self.optimizer.load_state_dict(spread_state(self.optimizer, optimizer))
+        self.lr_scheduler.load_state_dict(schedule)
+
+    def _wrap_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_sharded(
+            model
+        ):  # Accelerate would put its data parallelism around it; only the autocast is wanted
+            self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        return super()._wrap_model(model, *args, **kwargs)  # type: ignore[misc]
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[misc]
+        return gathered(norm) if isinstance(norm, torch.Tensor) else norm
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A checkpoint in a draft needs no card."""
 
@@ -83,9 +122,10 @@ class _Checkpoints:
         try:
             loss = super().training_step(*args, **kwargs)  # type: ignore[misc]
         except torch.cuda.OutOfMemoryError:
-            self._keep_last_good()
+            if self.accelerator.num_processes == 1:  # of several, the others do not know of it
+                self._keep_last_good()
             raise
-        if not math.isfinite(float(loss)):
+        if not self._is_number(loss):
             self._keep_last_good()
             raise BudgetctlError(
                 f"The loss became {float(loss)} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
@@ -93,6 +133,13 @@ class _Checkpoints:
                 "at the rows of that step."
             )
         return loss
+
+    def _is_number(self, loss: torch.Tensor) -> bool:
+        """Whether the loss is finite in every process, so that all of them stop at the same step."""
+        finite = torch.isfinite(loss.detach())
+        if self.accelerator.num_processes > 1:
+            finite = self.accelerator.reduce(finite.int(), "sum") == self.accelerator.num_processes
+        return bool(finite)
 
     def _keep_last_good(self) -> None:
         """Write the state after the last finished step, unless that is the beginning."""
@@ -129,13 +176,14 @@ class _KeptReference(_Checkpoints):
         file = Path(self.args.output_dir).parent / FILE_NAME
         sides = PAIR_SIDES if "chosen_ids" in dataset.column_names else UNPAIRED_SIDES
         scores: dict[str, float] = {}
-        if self.accelerator.is_main_process:
+        is_main = self.accelerator.is_main_process
+        if is_main or is_sharded(self.model):  # processes that hold parts of a model compute together
             scores = read_scores([self.known_reference, file])
             self.scored_texts = self._score_unknown(dataset, sides, scores, batch_size)
-            if not self.reference_in_memory:
-                write_scores(file, scores)
+        if is_main and not self.reference_in_memory:
+            write_scores(file, scores)
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
+        if not is_main:
             scores = read_scores([file])
         for column, answer in sides.items():
             values = [scores.get(text_digest(row["prompt_ids"], row[answer])) for row in dataset]
