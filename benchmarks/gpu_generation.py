@@ -4,10 +4,11 @@ r"""A sweep's generation on one GPU: one vLLM engine for all checkpoints against
 
 Phases, each in one process tree, in any order over one store (its results are kept beside the store):
 
-- `gsm8k`: 12 adapters × the 1,319 test questions in one engine, through the real stages; then the same answers of
-  `--fresh` checkpoints with an engine started for each, as far as `--limit-s` allows (one at least). What a start
-  per checkpoint costs for all is their mean times the number of checkpoints, and the table says so.
-- `ifeval`: likewise on IFEval's 541 prompts.
+- `gsm8k`: one start on whatever the machine's caches hold, not counted; 12 adapters × the 1,319 test questions in one
+  engine, through the real stages; the same answers of `--fresh` checkpoints with an engine started for each, as far as
+  `--limit-s` allows (one at least); then `--plain` processes of vLLM's own defaults (benchmarks/plain_vllm.py). What
+  a start per checkpoint costs for all is the mean times the number of checkpoints, and the table says so.
+- `ifeval`: likewise on IFEval's 541 prompts, without the uncounted start.
 - `compare`: greedy answers of Transformers beside vLLM's (share of identical token sequences, paired scores),
   perplexity of the gold answers with both, and of the greedy ones.
 
@@ -28,12 +29,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from generation_table import table
 
 from budgetctl.console import make_reporter
 from budgetctl.data.requests import eval_data, supply_of
@@ -63,6 +64,7 @@ class Sizes:
 
     checkpoints: int = 12
     fresh: int = 2
+    plain: int = 1
     rows: int = 512
     questions: int | None = None
     prompts: int | None = None
@@ -73,7 +75,15 @@ class Sizes:
 
 
 TINY = Sizes(
-    checkpoints=3, fresh=2, rows=16, questions=6, prompts=5, compared=6, gsm8k_tokens=12, ifeval_tokens=12
+    checkpoints=3,
+    fresh=2,
+    plain=0,
+    rows=16,
+    questions=6,
+    prompts=5,
+    compared=6,
+    gsm8k_tokens=12,
+    ifeval_tokens=12,
 )
 
 
@@ -207,6 +217,21 @@ def identical(first: Artifact, second: Artifact) -> dict[str, Any]:
     }
 
 
+def fresh_start(
+    bench: Bench, number: int, prompts: Artifact, tokens: int, seed: int
+) -> tuple[Artifact, dict[str, Any]]:
+    """One checkpoint's answers from an engine started for them; the wall seconds include its end."""
+    keep: dict[str, object] = {}
+    began = time.monotonic()
+    made, _ = bench.gen(bench.checkpoints[number], prompts, tokens, "vllm", keep, seed=seed)
+    close_engines(keep)
+    metrics = made.metrics
+    return made, {
+        "wall_s": time.monotonic() - began, "start_s": metrics["engine_start_s"],
+        "generate_s": metrics["generate_s"],
+    }  # fmt: skip
+
+
 def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
     """All checkpoints in one engine, then some with an engine each."""
     keep: dict[str, object] = {}
@@ -227,14 +252,8 @@ def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
         if fresh and time.monotonic() - BEGAN + 1.2 * expected > bench.options.limit_s:
             print(f"no time for another start: {len(fresh)} measured", file=sys.stderr, flush=True)
             break
-        keep = {}
-        began = time.monotonic()
-        again, _ = bench.gen(bench.checkpoints[number], prompts, tokens, "vllm", keep, seed=1)
-        close_engines(keep)
-        fresh.append(
-            {"wall_s": time.monotonic() - began, "start_s": again.metrics["engine_start_s"],
-             "generate_s": again.metrics["generate_s"]}
-        )  # fmt: skip
+        again, figures = fresh_start(bench, number, prompts, tokens, seed=1)
+        fresh.append(figures)
         same.append(identical(made[number], again))
     per_checkpoint = sum(float(one["wall_s"]) for one in fresh) / len(fresh)
     return {
@@ -250,8 +269,38 @@ def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def plain_starts(bench: Bench, prompts: Artifact, tokens: int) -> list[dict[str, Any]]:
+    """Processes of vLLM with its own defaults, one checkpoint each; what a script without budgetctl would do."""
+    from budgetctl.models.encoding import Encoder  # noqa: PLC0415
+    from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+    base = bench.store.artifact(bench.base.key).path()
+    encoder = Encoder(load_tokenizer(base), bench.base.template)
+    rows = pq.read_table(prompts.path("eval.parquet"), columns=["prompt"]).to_pylist()
+    job = {
+        "model": str(base), "dtype": bench.base.precision, "max_model_len": 2048, "max_tokens": tokens,
+        "prompts": [list(encoder.prompt(row["prompt"], "a prompt")) for row in rows],
+        "stop_token_ids": list(encoder.stop_ids),
+    }  # fmt: skip
+    found = []
+    for number in range(bench.sizes.plain):
+        checkpoint = bench.store.artifact(bench.checkpoints[number])
+        file = bench.store.root.parent / f"plain-{number}.json"
+        given = {**job, "adapter": str(checkpoint.path()), "max_lora_rank": rank_of(checkpoint)}
+        file.write_text(json.dumps(given), "utf-8")
+        began = time.monotonic()
+        words = [sys.executable, "-P", str(Path(__file__).with_name("plain_vllm.py")), str(file)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+        wall = time.monotonic() - began
+        found.append({"wall_s": wall, **json.loads(done.stdout.strip().splitlines()[-1])})
+    return found
+
+
 def gsm8k(bench: Bench) -> dict[str, Any]:
-    found = sweep(bench, bench.gsm8k, bench.sizes.gsm8k_tokens)
+    tokens = bench.sizes.gsm8k_tokens
+    _, first = fresh_start(bench, 0, bench.gsm8k, tokens, seed=2)
+    found = {**sweep(bench, bench.gsm8k, tokens), "first_start": first}
+    found["plain"] = plain_starts(bench, bench.gsm8k, tokens)
     keep: dict[str, object] = {}
     scores = []
     for checkpoint in bench.checkpoints:
@@ -322,52 +371,6 @@ def _told(perplexity: Artifact) -> dict[str, Any]:
     return {name: perplexity.metrics[name] for name in names}
 
 
-def table(results: dict[str, Any]) -> Iterator[str]:
-    """The results in short, as Markdown."""
-    yield "| what | figure |"
-    yield "|---|--:|"
-    for phase in ("gsm8k", "ifeval"):
-        if phase not in results:
-            continue
-        r = results[phase]
-        what = f"{phase}: {r['checkpoints']} checkpoints × {r['prompts']} prompts"
-        yield f"| {what}, one engine | {r['one_engine_s']:.1f} s |"
-        yield f"| … of it one start, all generation | {r['engine_start_s']:.1f} s, {r['generate_s']:.1f} s |"
-        yield f"| … tokens/s while generating ({r['mean_tokens']:.0f} tokens an answer) | {r['tokens_per_s']:,.0f} |"
-        each = ", ".join(f"{one['wall_s']:.1f}" for one in r["fresh"])
-        yield f"| an engine per checkpoint, {r['start_per_checkpoint_measured']} measured | {each} s |"
-        whole = r["start_per_checkpoint_measured"] == r["checkpoints"]
-        how = "measured" if whole else f"mean × {r['checkpoints']}, extrapolated"
-        yield f"| … for all ({how}) | {r['start_per_checkpoint_s']:.0f} s |"
-        yield f"| … ratio | {r['ratio']:.2f} |"
-        same = ", ".join(f"{100 * one['identical']:.1f} %" for one in r["fresh_identical"])
-        yield f"| … answers identical to the one engine's | {same} |"
-    if "gsm8k" in results:
-        scores = [one["strict"] for one in results["gsm8k"]["scores"]]
-        yield f"| gsm8k strict, {len(scores)} checkpoints | {min(scores):.4f} to {max(scores):.4f} |"
-    if "ifeval" in results:
-        s = results["ifeval"]["scores_of_the_first"]
-        told = f"{s['prompt_strict']:.3f} ({s['prompt_strict_low']:.3f} to {s['prompt_strict_high']:.3f})"
-        yield f"| ifeval prompt-level strict, first checkpoint | {told} |"
-    if "compare" in results:
-        for name in ("base", "first checkpoint"):
-            r = results["compare"][name]
-            share = f"{100 * r['identical']:.1f} % ({100 * r['low']:.1f} to {100 * r['high']:.1f}) of {r['answers']}"
-            yield f"| {name}: greedy answers identical, vLLM and Transformers | {share} |"
-            s = r["strict"]
-            gap = f"{s['left']:.4f}, {s['right']:.4f}; {s['difference']:+.4f} ({s['low']:+.4f} to {s['high']:+.4f})"
-            yield f"| … strict score of both, difference | {gap} |"
-            rates = r["tokens_per_s"]
-            yield f"| … tokens/s of both | {rates['vllm']:,.0f}, {rates['transformers']:,.0f} |"
-        for name, p in results["compare"]["perplexity"].items():
-            if "ratio" in p:
-                told = f"{p['ratio']:.4f} ({p['low']:.4f} to {p['high']:.4f})"
-            else:
-                interval = f"{p['perplexity_low']:.4f} to {p['perplexity_high']:.4f}"
-                told = f"{p['perplexity']:.4f} ({interval}), {p['score_s']} s"
-            yield f"| perplexity, {name} | {told} |"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -386,9 +389,9 @@ def main() -> None:
         "--limit-s", type=float, default=560.0, help="No further start is measured after this."
     )
     parser.add_argument("--tiny", action="store_true", help="A few prompts and tokens, for a trial on a CPU.")
-    for name, kind in (("checkpoints", int), ("fresh", int), ("rows", int), ("questions", int), ("prompts", int),
-                       ("compared", int), ("gsm8k-tokens", int), ("ifeval-tokens", int)):  # fmt: skip
-        parser.add_argument(f"--{name}", type=kind)
+    for name in ("checkpoints", "fresh", "plain", "rows", "questions", "prompts", "compared", "gsm8k-tokens",
+                 "ifeval-tokens"):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int)
     options = parser.parse_args()
     sizes = TINY if options.tiny else Sizes()
     if options.tiny:

@@ -89,7 +89,7 @@ def unpacked(folder: Path) -> str:
 def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Run everything and return the figures."""
     session = Session(options, root)
-    base = options.base or unpacked(root.parent / "smollm2")
+    base = options.base or ("" if options.sft else unpacked(root.parent / "smollm2"))
     checkpoint, sft_wall = session.checkpoint(base)
     print(f"sft {checkpoint.key[:12]}: {json.dumps(dict(checkpoint.metrics))}", flush=True)
     found: dict[str, Any] = {
@@ -101,7 +101,8 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     for rule in RULES:
         pairs, wall = session.pairs(checkpoint, rule)
         answers = Store.open(root).artifact(pairs.parents["gen"])
-        found["rules"][rule] = {"wall_s": round(wall, 2), "pairs": pairs.metrics["annotations"]}
+        figures = {"wall_s": round(wall, 2), "pairs": pairs.metrics["annotations"], "key": pairs.key}
+        found["rules"][rule] = figures
         if rule == RULES[0]:
             found["answers"] = dict(answers.metrics)
             found["card"] = card(pairs)

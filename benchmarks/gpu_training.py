@@ -1,9 +1,12 @@
 r"""Training on GPUs through the real stages and commands; a table last, `training.md` and `training.json` under $OUT.
 
     export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
-    CUDA_VISIBLE_DEVICES=0 python benchmarks/gpu_training.py learning untrained --store /tmp/s0 &
-    CUDA_VISIBLE_DEVICES=1 python benchmarks/gpu_training.py shape unsloth qlora kill speed --store /tmp/s1
     python benchmarks/gpu_training.py two_gpus --store /tmp/s2
+    CUDA_VISIBLE_DEVICES=1 python benchmarks/gpu_training.py shape unsloth qlora kill speed --store /tmp/s1 &
+    export CUDA_VISIBLE_DEVICES=0
+    python benchmarks/gpu_training.py learning --engine vllm --store /tmp/s0
+    python benchmarks/gpu_pairs.py --gsm8k $GSM8K --store /tmp/s0 --sft KEY --engine vllm --precision bfloat16
+    python benchmarks/gpu_training.py preferring --engine vllm --store /tmp/s0 --sft KEY --pairs KEY
 
 Phases, each with a time limit of its own; one that fails is reported and the others go on in a fresh process:
 
@@ -11,13 +14,13 @@ Phases, each with a time limit of its own; one that fails is reported and the ot
 - `shape`: the same three with random weights in the shape of Llama-3.2-1B.
 - `qlora`, `unsloth`: SFT of that shape in four bits, and with unsloth's kernels (with a stacked DPO after it).
 - `kill`: a run stopped by USR2, then killed by SIGKILL, then finished, beside an undisturbed one.
-- `untrained`: the base's score on the GSM8K test questions.
-- `learning`: SFT on all training rows, its score, then DPO on pairs from its own answers, its score.
-- `two_gpus`: one process and two, the same rows.
+- `learning`: SFT on all training rows; the scores of the untrained base and of it on the GSM8K test questions.
+- `preferring`: DPO from --sft on --pairs (benchmarks/gpu_pairs.py makes them from its own answers), and its score.
+- `two_gpus`: one process and two, whole and sharded, the same rows; and all weights of the shape, whole and sharded.
 
 One process a GPU, and nothing else on the machine: small models wait for Python between their kernels.
 
-A trial without a GPU: `python benchmarks/gpu_training.py --tiny` (unsloth and qlora then say what they lack).
+A trial without a GPU: `python benchmarks/gpu_training.py PHASE... --tiny` (unsloth and qlora then say what they lack).
 """
 
 from __future__ import annotations
@@ -40,22 +43,22 @@ from typing import Any
 import pyarrow.parquet
 
 from budgetctl.console import LineReporter
-from budgetctl.data.errors import ShortageError
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.kept import close_engines
 from budgetctl.stages.execute import execute
-from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.stage import Execution, Stage
 from budgetctl.study.bases import FoundBase, base_request, find_base
 from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
-from budgetctl.tasks import task_named
 from store import Artifact, Store
 
 LIMITS_S = {
-    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "untrained": 120, "learning": 480,
-    "two_gpus": 180,
+    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480, "preferring": 300,
+    "two_gpus": 300,
 }  # fmt: skip
 METHODS = ("dpo", "kto")
+WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("1 process", {}), ("2 processes", {"processes": 2}), ("2 processes sharded", {"processes": 2, "shard": True}),
+)  # fmt: skip
 
 
 class Bench:
@@ -93,7 +96,7 @@ class Bench:
         import torch  # noqa: PLC0415
         from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
-        folder = self.store.root.parent / f"{self.store.root.name}-shape"
+        folder = self.options.store.with_name(f"{self.options.store.name}-shape")
         if not folder.exists():
             tokenizer = AutoTokenizer.from_pretrained(self.store.artifact(self.base().key).path())
             shape = {
@@ -244,10 +247,6 @@ def newest_checkpoint(root: Path) -> int:
     return max((int(marker.parent.name.rsplit("-", 1)[-1]) for marker in markers), default=0)
 
 
-def untrained(bench: Bench) -> None:
-    bench.score("untrained", bench.base(), None)
-
-
 def learning(bench: Bench) -> None:
     base = bench.base()
     available = int(bench.store.artifact(bench.rows(16)).metrics["available"] or 0)
@@ -256,64 +255,41 @@ def learning(bench: Bench) -> None:
         epochs=2, batch_size=16 if bench.tiny else 64, optimizer={"name": "adamw_8bit", "learning_rate": 1e-3}
     )
     sft = bench.do(sft_stage(base, rows, given, 0), micro_batch=None if bench.tiny else 64)
-    bench.note("SmolLM2-135M, SFT on all rows, 2 epochs in batches of 64", sft)
+    what = "SmolLM2-135M, SFT on all rows, 2 epochs in batches of 64"
+    bench.note(what, sft, key=sft.key)
+    bench.score("untrained", base, None)
     bench.score("SFT", base, sft.key)
-    pairs = on_policy_pairs(bench, base, sft.key)
-    if pairs is not None:
-        dpo = bench.do(pft_stage(base, sft.key, pairs, bench.settings(epochs=2), 0))
-        bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo)
-        bench.score("DPO", base, dpo.key)
 
 
-def on_policy_pairs(bench: Bench, base: FoundBase, checkpoint: str) -> str | None:
-    """Several answers to training questions, right over wrong; None where no question has both."""
-    asked = bench.do(eval_data(bench.supply, "train", 32 if bench.tiny else bench.options.prompts))
-    answers = bench.do(
-        gen_stage(
-            base,
-            checkpoint,
-            asked.key,
-            bench.task,
-            decoding="sample",
-            samples=bench.options.samples,
-            max_new_tokens=24 if bench.tiny else bench.options.max_new_tokens,
-            engine=bench.options.engine,
-        )
-    )
-    scorer = task_named(bench.task).scorer_version
-    stage = PairsStage(
-        PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key
-    )
-    try:
-        made = bench.do(stage)
-    except ShortageError as error:
-        bench.say("on-policy pairs", pairs=0, why=str(error))
-        return None
-    bench.say(
-        "on-policy pairs",
-        pairs=made.metrics["rows"],
-        prompts=bench.options.prompts,
-        samples=bench.options.samples,
-    )
-    return made.key
+def preferring(bench: Bench) -> None:
+    base, parent, pairs = bench.base(), bench.store.resolve(bench.options.sft), bench.options.pairs
+    dpo = bench.do(pft_stage(base, parent, bench.store.resolve(pairs), bench.settings(epochs=2), 0))
+    bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo, key=dpo.key)
+    bench.score("DPO", base, dpo.key)
 
 
 def two_gpus(bench: Bench) -> None:
     """The effective batch and the rows are the same, so the curves must be too, but for rounding."""
     os.environ["NCCL_NVLS_ENABLE"] = "0"
-    one_process, two_processes = (
-        Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-{n}-processes"))
-        for n in (1, 2)
-    )
-    for each in (one_process, two_processes):
-        base, rows, pairs = each.base(), each.rows(bench.size(640)), each.pairs(bench.size(320))
-    for name, stage in (
-        ("SFT", sft_stage(base, rows, bench.settings(), 0)),
-        ("DPO over the base", pft_stage(base, None, pairs, bench.settings(), 0)),
-    ):
-        one, two = one_process.do(stage), two_processes.do(stage, processes=2)
-        bench.note(f"SmolLM2-135M, {name}, 1 process", one)
-        bench.note(f"SmolLM2-135M, {name}, 2 processes", two, worst_loss_difference=apart(one, two))
+    plain = {"epochs": 1, "precision": bench.precision}
+    full = {**plain, "weights": "full", "optimizer": {"learning_rate": 1e-5}}
+    for name, make, ways in (
+        ("SmolLM2-135M, SFT", lambda it: sft_stage(it.base(), it.rows(it.size(640)), plain, 0), WAYS),
+        ("SmolLM2-135M, DPO over the base", lambda it: pft_stage(
+            it.base(), None, it.pairs(it.size(320)), {**plain, "batch_size": 32}, 0), WAYS),
+        ("1B shape, SFT of all weights", lambda it: sft_stage(
+            it.random_base(), it.rows(it.size(320)), full, 0), WAYS[1:]),
+    ):  # fmt: skip
+        first: Artifact | None = None
+        for said, how in ways:
+            # One store for each: an equal key would be a hit.
+            it = Bench(
+                bench.options, bench.store.root.with_name(f"{bench.store.root.name}-{said}".replace(" ", "-"))
+            )
+            made = it.do(make(it), **how)
+            more = {"worst_loss_difference": apart(first, made)} if first is not None else {}
+            first = first or made
+            bench.note(f"{name}, {said}", made, **more)
 
 
 def curve(artifact: Artifact, name: str = "loss") -> list[float]:
@@ -330,8 +306,8 @@ def apart(one: Artifact, other: Artifact) -> float:
 
 
 PHASES: dict[str, Callable[[Bench], None]] = {
-    "untrained": untrained, "speed": speed, "shape": shape, "qlora": qlora, "unsloth": unsloth, "kill": kill,
-    "learning": learning, "two_gpus": two_gpus,
+    "speed": speed, "shape": shape, "qlora": qlora, "unsloth": unsloth, "kill": kill, "learning": learning,
+    "preferring": preferring, "two_gpus": two_gpus,
 }  # fmt: skip
 
 
@@ -412,22 +388,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("phases", nargs="*", choices=[*PHASES, []], help="default: all but two_gpus")
+    parser.add_argument("phases", nargs="+", choices=list(PHASES))
     parser.add_argument("--base", default=os.environ.get("BASE"))
     parser.add_argument("--gsm8k", type=Path, default=os.environ.get("GSM8K"))
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     parser.add_argument("--max-new-tokens", type=int, default=256)
-    parser.add_argument("--prompts", type=int, default=256, help="training questions for on-policy pairs")
-    parser.add_argument("--samples", type=int, default=4, help="answers to each of them")
+    parser.add_argument("--sft", help="key of the checkpoint that `preferring` starts from")
+    parser.add_argument("--pairs", help="key of its pairs")
     parser.add_argument("--slack", type=float, default=1.0, help="factor on the time limits")
     parser.add_argument(
         "--tiny", action="store_true", help="a small model on the CPU, to try the script itself"
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    todo = options.phases or [phase for phase in PHASES if options.tiny or phase != "two_gpus"]
+    todo = list(options.phases)
     while todo:
         fine = run_phase(options, todo.pop(0))
         if not fine and todo:  # a failure may have spoilt the GPU's context: go on in a fresh process
