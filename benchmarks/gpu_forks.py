@@ -49,7 +49,10 @@ TINY = {
         "forks.triggers": "[{perplexity: 20}, {at: [16, 32]}]",
     },
 }  # fmt: skip
-ON_CPU = {"sft.precision": "float32", "pft.precision": "float32"}
+ON_CPU = {
+    "sft.precision": "float32", "pft.precision": "float32", "forks.engine": "transformers",
+    "eval.engine": "transformers",
+}  # fmt: skip
 
 
 class Session:

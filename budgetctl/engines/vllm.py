@@ -47,33 +47,12 @@ RELEASE_S = 30.0
 """How long the driver may take to collect the memory of a process that has ended."""
 CANARY_TOKENS = 8
 GRAPH_SIZES = (
-    1,
-    2,
-    4,
-    8,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-    128,
-    160,
-    192,
-    224,
-    256,
-    320,
-    384,
-    448,
-    512,
-    640,
-    768,
-    896,
-    1024,
-)
-"""Rows at once for which vLLM records a step of decoding as a CUDA graph; a step between two sizes is padded, by a third
-at most. vLLM's own list has 51 sizes, ends at 512 rows, and is recorded four times: with and without an adapter, for
-decoding alone and mixed with prompts. Offline, nearly every step decodes alone, under an adapter, and many rows."""
+    1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024,
+)  # fmt: skip
+"""Rows at once for which vLLM records a step of decoding as a CUDA graph; a step between two sizes is padded.
+
+vLLM's own list has 51 sizes, ends at 512 rows, and is recorded four times: with and without an adapter, for decoding
+alone and mixed with prompts. Offline, nearly every step decodes alone, under an adapter, and many rows."""
 
 
 class VllmEngine(ServedEngine):
