@@ -1,4 +1,4 @@
-r"""Training on GPUs through the real stages and commands; a table last, `training.md` and `training.json` under $OUT.
+r"""Training on GPUs through the real stages and commands; `training.md`, its JSON and all losses under $OUT, a table last.
 
     export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
     python benchmarks/gpu_training.py two_gpus --store /tmp/s2
@@ -73,6 +73,7 @@ class Bench:
         self.supply = supply_of(self.task, None if self.tiny else options.gsm8k)
         self.precision = "float32" if self.tiny else "bfloat16"
         self.table: list[dict[str, Any]] = []
+        self.curves: dict[str, list[float]] = {}
         self.phase, self.started = phase, time.monotonic()
 
     def size(self, full: int) -> int:
@@ -144,6 +145,7 @@ class Bench:
             "first_loss": metrics.get("first_loss"), "last_loss": metrics.get("last_loss"),
             "optimizer": metrics["optimizer"], **more,
         }  # fmt: skip
+        self.curves[what] = curve(artifact)
         self.add(row)
 
     def say(self, what: str, **figures: Any) -> None:
@@ -158,8 +160,9 @@ class Bench:
     def write(self, problem: str | None) -> None:
         seconds = round(time.monotonic() - self.started, 1)
         result = {"phase": self.phase, "seconds": seconds, "problem": problem, "measured": self.table}
-        file = self.options.out / f"training-{self.phase}.json"
-        file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        for name, content in (("training", result), ("curves", self.curves)):
+            file = self.options.out / f"{name}-{self.phase}.json"
+            file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         (self.options.out / "training.md").write_text(summary(self.options.out), "utf-8")
 
     def score(self, what: str, base: FoundBase, checkpoint: str | None) -> None:
@@ -207,6 +210,7 @@ def unsloth(bench: Bench) -> None:
     base, rows = bench.random_base(), bench.rows(bench.size(800))
     plain = bench.do(sft_stage(base, rows, bench.settings(), 0))
     fast = bench.do(sft_stage(base, rows, bench.settings(backend="unsloth", precision="bfloat16"), 0))
+    bench.note("1B shape, SFT, TRL, the same rows", plain)
     bench.note("1B shape, SFT, unsloth", fast, worst_loss_difference_to_trl=apart(plain, fast))
     pairs = bench.pairs(bench.size(160))
     given = bench.settings(backend="unsloth", precision="bfloat16")
@@ -236,6 +240,7 @@ def kill(bench: Bench) -> None:
     other = Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-undisturbed"))
     given = {"epochs": epochs, "precision": bench.precision, "optimizer": {"name": "adamw_8bit"}}
     whole = other.do(sft_stage(other.base(), other.rows(bench.size(960)), given, 1))
+    bench.note("SmolLM2-135M, SFT, undisturbed", whole)
     bench.note(
         "SmolLM2-135M, SFT, USR2 then SIGKILL then finished", disturbed, exit_codes=codes,
         resumed_at_step=disturbed.metrics["resumed_at_step"], worst_loss_difference=apart(whole, disturbed),
