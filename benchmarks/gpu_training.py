@@ -1,4 +1,4 @@
-r"""Training on GPUs through the real stages and commands; `training.md`, its JSON and all losses under $OUT, a table last.
+r"""Training on GPUs through the real stages and commands; `training.md`, JSON and all losses under $OUT, a table last.
 
     export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
     python benchmarks/gpu_training.py two_gpus --store /tmp/s2
