@@ -1,4 +1,4 @@
-"""Several engines as one: each has the whole model on a GPU of its own and answers a share of the prompts."""
+"""Several engines as one: each has the whole model, on a GPU of its own or beside others, and answers a share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ class ParallelEngine:
     number of engines changes no answer of the Transformers engine, and none of vLLM's beyond what its batches do.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine], enough: int = 1) -> None:
+        """Take the engines; one that is given nothing to do is not started.
+
+        Args:
+            engines: Those that come first get work first.
+            enough: Answers for which another engine is worth its start.
+        """
         self._engines = tuple(engines)
+        self._enough = enough
 
     @property
     def start_s(self) -> float:
@@ -51,9 +58,10 @@ class ParallelEngine:
                 if isinstance(batches, Generator):
                     batches.close()
 
+        shares = self._dealt(prompts, len(prompts) * decoding.samples)
         threads = [
             threading.Thread(target=work, args=(engine, share))
-            for engine, share in zip(self._engines, self._dealt(prompts), strict=True)
+            for engine, share in zip(self._engines, shares, strict=False)
             if share
         ]
         for thread in threads:
@@ -77,8 +85,8 @@ class ParallelEngine:
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None
     ) -> list[list[float]]:
         """Return each answer token's log-probability after its prompt, in the order given."""
-        count = len(self._engines)
-        found: list[list[list[float]] | BaseException] = [[] for _ in self._engines]
+        count = self._working(len(prompts))
+        found: list[list[list[float]] | BaseException] = [[] for _ in range(count)]
 
         def work(number: int) -> None:
             try:
@@ -101,11 +109,19 @@ class ParallelEngine:
         return scores
 
     def close(self) -> None:
-        """Free the memory of all."""
-        for engine in self._engines:
-            engine.close()
+        """Free the memory of all, side by side."""
+        threads = [threading.Thread(target=engine.close) for engine in self._engines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
-    def _dealt(self, prompts: Sequence[Prompt]) -> list[list[Prompt]]:
+    def _working(self, answers: int) -> int:
+        """How many engines there is enough work for."""
+        return max(1, min(len(self._engines), -(-answers // self._enough)))
+
+    def _dealt(self, prompts: Sequence[Prompt], answers: int) -> list[list[Prompt]]:
         """Shares of about equal length: in turn, by length, since long prompts come with long work."""
+        count = self._working(answers)
         ordered = sorted(prompts, key=lambda prompt: -len(prompt.ids))
-        return [ordered[number :: len(self._engines)] for number in range(len(self._engines))]
+        return [ordered[number::count] for number in range(count)]
