@@ -6,7 +6,6 @@ r"""Training on GPUs through the real stages and commands; `training.md`, JSON a
     export CUDA_VISIBLE_DEVICES=0
     python benchmarks/gpu_training.py learning --engine vllm --store /tmp/s0
     python benchmarks/gpu_pairs.py --gsm8k $GSM8K --store /tmp/s0 --sft KEY --engine vllm --precision bfloat16
-    python benchmarks/gpu_training.py preferring --engine vllm --store /tmp/s0 --sft KEY --pairs KEY
 
 Phases, each with a time limit of its own; one that fails is reported and the others go on in a fresh process:
 
@@ -14,8 +13,8 @@ Phases, each with a time limit of its own; one that fails is reported and the ot
 - `shape`: the same three with random weights in the shape of Llama-3.2-1B.
 - `qlora`, `unsloth`: SFT of that shape in four bits, and with unsloth's kernels (with a stacked DPO after it).
 - `kill`: a run stopped by USR2, then killed by SIGKILL, then finished, beside an undisturbed one.
-- `learning`: SFT on all training rows; the scores of the untrained base and of it on the GSM8K test questions.
-- `preferring`: DPO from --sft on --pairs (benchmarks/gpu_pairs.py makes them from its own answers), and its score.
+- `learning`: SFT on all training rows, then DPO on pairs from its own answers; the scores of the untrained base and of
+  both on the GSM8K test questions. (benchmarks/gpu_pairs.py measures how such pairs are made.)
 - `two_gpus`: one process and two, whole and sharded, the same rows; and all weights of the shape, whole and sharded.
 
 One process a GPU, and nothing else on the machine: small models wait for Python between their kernels.
@@ -43,16 +42,19 @@ from typing import Any
 import pyarrow.parquet
 
 from budgetctl.console import LineReporter
+from budgetctl.data.errors import ShortageError
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.kept import close_engines
 from budgetctl.stages.execute import execute
+from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.stage import Execution, Stage
 from budgetctl.study.bases import FoundBase, base_request, find_base
 from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
+from budgetctl.tasks import task_named
 from store import Artifact, Store
 
 LIMITS_S = {
-    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480, "preferring": 300,
+    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480,
     "two_gpus": 300,
 }  # fmt: skip
 METHODS = ("dpo", "kto")
@@ -264,13 +266,44 @@ def learning(bench: Bench) -> None:
     bench.note(what, sft, key=sft.key)
     bench.score("untrained", base, None)
     bench.score("SFT", base, sft.key)
+    pairs = on_policy_pairs(bench, base, sft.key)
+    if pairs is not None:
+        dpo = bench.do(pft_stage(base, sft.key, pairs, bench.settings(epochs=2), 0))
+        bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo)
+        bench.score("DPO", base, dpo.key)
 
 
-def preferring(bench: Bench) -> None:
-    base, parent, pairs = bench.base(), bench.store.resolve(bench.options.sft), bench.options.pairs
-    dpo = bench.do(pft_stage(base, parent, bench.store.resolve(pairs), bench.settings(epochs=2), 0))
-    bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo, key=dpo.key)
-    bench.score("DPO", base, dpo.key)
+def on_policy_pairs(bench: Bench, base: FoundBase, checkpoint: str) -> str | None:
+    """Several answers to training questions, right over wrong; None where no question has both."""
+    asked = bench.do(eval_data(bench.supply, "train", 32 if bench.tiny else bench.options.prompts))
+    answers = bench.do(
+        gen_stage(
+            base,
+            checkpoint,
+            asked.key,
+            bench.task,
+            decoding="sample",
+            samples=bench.options.samples,
+            max_new_tokens=24 if bench.tiny else bench.options.max_new_tokens,
+            engine=bench.options.engine,
+        )
+    )
+    scorer = task_named(bench.task).scorer_version
+    stage = PairsStage(
+        PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key
+    )
+    try:
+        made = bench.do(stage)
+    except ShortageError as error:
+        bench.say("on-policy pairs", pairs=0, why=str(error))
+        return None
+    bench.say(
+        "on-policy pairs",
+        pairs=made.metrics["rows"],
+        prompts=bench.options.prompts,
+        samples=bench.options.samples,
+    )
+    return made.key
 
 
 def two_gpus(bench: Bench) -> None:
@@ -312,7 +345,7 @@ def apart(one: Artifact, other: Artifact) -> float:
 
 PHASES: dict[str, Callable[[Bench], None]] = {
     "speed": speed, "shape": shape, "qlora": qlora, "unsloth": unsloth, "kill": kill, "learning": learning,
-    "preferring": preferring, "two_gpus": two_gpus,
+    "two_gpus": two_gpus,
 }  # fmt: skip
 
 
@@ -400,8 +433,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     parser.add_argument("--max-new-tokens", type=int, default=256)
-    parser.add_argument("--sft", help="key of the checkpoint that `preferring` starts from")
-    parser.add_argument("--pairs", help="key of its pairs")
+    parser.add_argument("--prompts", type=int, default=800, help="training questions for on-policy pairs")
+    parser.add_argument("--samples", type=int, default=8, help="answers to each of them")
     parser.add_argument("--slack", type=float, default=1.0, help="factor on the time limits")
     parser.add_argument(
         "--tiny", action="store_true", help="a small model on the CPU, to try the script itself"

@@ -1,4 +1,4 @@
-"""Several engines as one: each has the whole model, on a GPU of its own or beside others, and answers a share."""
+"""Several engines as one: each has the whole model on a GPU of its own and answers a share of the prompts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ class ParallelEngine:
     number of engines changes no answer of the Transformers engine, and none of vLLM's beyond what its batches do.
     """
 
-    def __init__(self, engines: Sequence[Engine], enough: int = 1) -> None:
-        """Take the engines; one that is given nothing to do is not started.
-
-        Args:
-            engines: Those that come first get work first.
-            enough: Answers for which another engine is worth its start.
-        """
+    def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = tuple(engines)
-        self._enough = enough
 
     @property
     def start_s(self) -> float:
@@ -58,10 +51,9 @@ class ParallelEngine:
                 if isinstance(batches, Generator):
                     batches.close()
 
-        shares = self._dealt(prompts, len(prompts) * decoding.samples)
         threads = [
             threading.Thread(target=work, args=(engine, share))
-            for engine, share in zip(self._engines, shares, strict=False)
+            for engine, share in zip(self._engines, self._dealt(prompts), strict=True)
             if share
         ]
         for thread in threads:
@@ -85,8 +77,8 @@ class ParallelEngine:
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None
     ) -> list[list[float]]:
         """Return each answer token's log-probability after its prompt, in the order given."""
-        count = self._working(len(prompts))
-        found: list[list[list[float]] | BaseException] = [[] for _ in range(count)]
+        count = len(self._engines)
+        found: list[list[list[float]] | BaseException] = [[] for _ in self._engines]
 
         def work(number: int) -> None:
             try:
@@ -116,12 +108,7 @@ class ParallelEngine:
         for thread in threads:
             thread.join()
 
-    def _working(self, answers: int) -> int:
-        """How many engines there is enough work for."""
-        return max(1, min(len(self._engines), -(-answers // self._enough)))
-
-    def _dealt(self, prompts: Sequence[Prompt], answers: int) -> list[list[Prompt]]:
+    def _dealt(self, prompts: Sequence[Prompt]) -> list[list[Prompt]]:
         """Shares of about equal length: in turn, by length, since long prompts come with long work."""
-        count = self._working(answers)
         ordered = sorted(prompts, key=lambda prompt: -len(prompt.ids))
-        return [ordered[number::count] for number in range(count)]
+        return [ordered[number :: len(self._engines)] for number in range(len(self._engines))]

@@ -24,7 +24,6 @@ from budgetctl.engines.gpus import (
 )
 from budgetctl.engines.protocol import AdapterFolder
 from budgetctl.engines.served import ServedEngine
-from budgetctl.engines.shares import cache_mib
 from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.models.adapters import check_fits_folder
 from budgetctl.models.folders import config_of, weights_mib
@@ -46,6 +45,11 @@ GPU_SHARE = 0.9
 """vLLM's own choice, where nothing tells how much is free."""
 RELEASE_S = 30.0
 """How long the driver may take to collect the memory of a process that has ended."""
+WORKSPACE_MIB = 4096.0
+"""Of a process beside weights and cache: CUDA itself, activations of 16,384 tokens, logits of 1,024 rows, graphs."""
+LEAST_CACHE_MIB = 512.0
+GPU_THREADS = 2
+"""CPU threads of a process that computes on a GPU: what is left for them is little, and idle ones spin."""
 CANARY_TOKENS = 8
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024)
 """Rows at once for which vLLM records a step of decoding as a CUDA graph; a step between two sizes is padded.
@@ -146,13 +150,14 @@ class VllmEngine(ServedEngine):
         else:
             gpu = physical_gpu(self._device)
             environment["CUDA_VISIBLE_DEVICES"] = gpu
+            environment["OMP_NUM_THREADS"] = str(self._threads or GPU_THREADS)
             self._memory = gpu_memory(gpu)
             options["gpu_memory_utilization"] = round(self._share * _free_share(gpu, self._memory), 3)
             if self._share < 1 and self._memory is not None:
                 # Measured by vLLM itself, the cache's size would depend on what others take meanwhile.
                 share_mib = options["gpu_memory_utilization"] * self._memory.total
                 weights = weights_mib(self._base)
-                cache = cache_mib(share_mib, weights)
+                cache = _cache_mib(share_mib, weights)
                 options["kv_cache_memory_bytes"] = int(cache * 2**20)
                 self._held_mib = weights + cache
         script = Path(__file__).with_name("vllm_child.py")
@@ -218,3 +223,18 @@ def _free_share(gpu: str, memory: Memory | None) -> float:
             f"(pid, program, MiB): {gpu_holders(gpu) or 'a process this machine does not show'}."
         )
     return share
+
+
+def _cache_mib(share_mib: float, weights_mib: float) -> float:
+    """Return how much key-value cache fits into a process's share of a GPU.
+
+    Raises:
+        BudgetctlError: None does.
+    """
+    cache = share_mib - weights_mib - WORKSPACE_MIB
+    if cache < LEAST_CACHE_MIB:
+        raise BudgetctlError(
+            f"A share of {share_mib:.0f} MiB of this GPU is too little for vLLM, whose weights take {weights_mib:.0f} "
+            f"and whose work {WORKSPACE_MIB:.0f} MiB. Use engine: transformers, or a GPU with more memory."
+        )
+    return cache

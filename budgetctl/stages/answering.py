@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from budgetctl.models.registry import Precision
@@ -30,13 +27,12 @@ def adapter_of(context: StageContext) -> AdapterFolder | None:
 def engine_of(context: StageContext, name: EngineName, precision: Precision) -> Engine:
     """Take the worker's engine if it holds this model, else start one and leave it for the next stage.
 
-    With several processes in the execution there is one GPU per process; a small model's GPU serves several of vLLM's.
+    With several processes in the execution there is one engine per process, each on a GPU of its own.
     """
     import torch  # noqa: PLC0415
 
     from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
     from budgetctl.engines.parallel import ParallelEngine  # noqa: PLC0415
-    from budgetctl.engines.shares import ENOUGH_ANSWERS  # noqa: PLC0415
     from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
     from budgetctl.engines.transformers_served import ServedTransformersEngine  # noqa: PLC0415
     from budgetctl.engines.vllm import VllmEngine  # noqa: PLC0415
@@ -51,23 +47,14 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     kept_as = f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}"
     threads = None if execution.threads is None else max(1, execution.threads // count)
 
-    def vllm(device: str, share: float = 1.0) -> VllmEngine:
-        return VllmEngine(folder, device, precision, threads, share, execution.adapter_rank)
+    def vllm(device: str) -> VllmEngine:
+        return VllmEngine(folder, device, precision, threads, rank=execution.adapter_rank)
 
     def served(device: str) -> ServedTransformersEngine:
         return ServedTransformersEngine(folder, device, precision, execution.generation_batch, threads)
 
-    places = devices(execution.device, count) if count > 1 else [execution.device]
-    beside = vllm_processes(folder, places) if name == "vllm" else 1
-    if beside > 1:
-        return kept_engine(
-            context.keep,
-            ParallelEngine,
-            f"{kept_as}:{beside}",
-            lambda: ParallelEngine([vllm(place, 1 / beside) for place in places * beside], ENOUGH_ANSWERS),
-        )
     if count > 1:
-        one = vllm if name == "vllm" else served
+        places, one = devices(execution.device, count), vllm if name == "vllm" else served
         return kept_engine(
             context.keep, ParallelEngine, kept_as, lambda: ParallelEngine([one(place) for place in places])
         )
@@ -79,18 +66,6 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
         kept_as,
         lambda: TransformersEngine(folder, execution.device, precision, execution.generation_batch),
     )
-
-
-def vllm_processes(folder: Path, places: Sequence[str]) -> int:
-    """How many of vLLM's processes each of these GPUs serves a model from; 1 on a CPU."""
-    from budgetctl.engines.gpus import gpu_memory, physical_gpu, visible_gpus  # noqa: PLC0415
-    from budgetctl.engines.shares import processes_per_gpu  # noqa: PLC0415
-    from budgetctl.models.folders import weights_mib  # noqa: PLC0415
-
-    if places[0] == "cpu" or not visible_gpus():
-        return 1
-    cores = len(os.sched_getaffinity(0)) // len(places)
-    return processes_per_gpu(weights_mib(folder), gpu_memory(physical_gpu(places[0])), cores)
 
 
 def devices(named: str, count: int) -> list[str]:
