@@ -129,6 +129,11 @@ class VllmEngine(ServedEngine):
             )
 
     def _start(self) -> Child:
+        if self._precision == "float32" and not self._on_cpu:
+            raise UsageError(
+                "On a GPU vLLM applies adapters in 16 bits only, and this base is used in float32. Use a base whose "
+                "precision is bfloat16 (--precision bfloat16 on a command line), or engine: transformers."
+            )
         python = os.environ.get(PYTHON_VARIABLE, sys.executable)
         options: dict[str, Any] = {
             "model": str(self._base), "dtype": self._precision, "max_model_len": self._length, "seed": 0,

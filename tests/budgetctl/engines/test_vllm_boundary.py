@@ -153,6 +153,16 @@ def test_the_end_waits_until_the_gpus_memory_is_back(
     )
 
 
+def test_float32_on_a_gpu_is_refused_before_a_start(
+    stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    engine = VllmEngine(small_base, "auto", "float32")
+    with pytest.raises(UsageError, match="adapters in 16 bits only, and this base is used in float32"):
+        found(engine.generate(PROMPTS[:2], GREEDY, STOP, None))
+    assert not (stand_in / "starts.jsonl").exists()
+
+
 def test_a_share_too_small_for_any_cache_is_refused(
     stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
