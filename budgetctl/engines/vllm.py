@@ -155,7 +155,7 @@ class VllmEngine(ServedEngine):
         else:
             gpu = physical_gpu(self._device)
             environment["CUDA_VISIBLE_DEVICES"] = gpu
-            environment["OMP_NUM_THREADS"] = str(self._threads or GPU_THREADS)
+            environment["OMP_NUM_THREADS"] = str(min(self._threads or GPU_THREADS, GPU_THREADS))
             self._memory = gpu_memory(gpu)
             options["gpu_memory_utilization"] = round(self._share * _free_share(gpu, self._memory), 3)
             if self._share < 1 and self._memory is not None:
