@@ -38,9 +38,7 @@ class DataReader:
 
         held_out = self._held_out.model_dump_json() if self._held_out else ""
         stored: Kind = "pref" if kind == "unpaired" else kind
-        counting = self._identity.tokens
-        counted = f"{self._identity.system_prompt} {counting.model_dump_json()}" if counting else ""
-        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {counted}"
+        name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {self._counted()}"
         self._bring(source)
         kept = self._context.keep.get(name)
         if kept is not None:
@@ -65,6 +63,13 @@ class DataReader:
         if name not in self._context.keep:
             self._context.keep[name] = of_split(source, split, self._located)
         return cast("Texts", self._context.keep[name])
+
+    def _counted(self) -> str:
+        """What a pool's lengths depend on. Bases that share a template need not share a tokenizer or a context."""
+        limit = self._identity.tokens
+        if limit is None:
+            return ""
+        return f"{self._context.parents['base'].key} {self._identity.system_prompt} {limit.model_dump_json()}"
 
     def _counter(self, kind: Kind) -> TokenCounter | None:
         limit = self._identity.tokens

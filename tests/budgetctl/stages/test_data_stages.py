@@ -146,6 +146,38 @@ def test_rows_too_long_for_the_template_go_before_the_cut(store, supply, small_b
         run(stage(20), store)
 
 
+def publish_base(store, folder, context):
+    """A base whose context holds so many tokens."""
+    payload = Payload(stage="base", revision=1, identity={"context": context}, parents={})
+    draft = store.draft(payload)
+    for path in folder.iterdir():
+        (draft.files / path.name).write_bytes(path.read_bytes())
+    config = json.loads((draft.files / "config.json").read_text()) | {"max_position_embeddings": context}
+    (draft.files / "config.json").write_text(json.dumps(config))
+    draft.publish({}, {})
+    return payload.key
+
+
+@pytest.mark.parametrize("amount", [{"size": 20}, {"size": None, "token_budget": 2000}])
+def test_a_worker_s_bases_with_one_template_do_not_share_their_lengths(
+    store, tmp_path, supply, small_base, amount
+):
+    tokens = TokenLimit(template=Template.named("tiny"), most=1000)
+    identity = sft_data(supply, 20, 0).identity.model_copy(update={"tokens": tokens, **amount})
+    contexts = (128, 110)
+    other = Store.open(tmp_path / "other", create=True)
+    keep = {}
+    together = [
+        rows(run(DataStage(identity, publish_base(store, small_base, n)), store, keep=keep), "sft")
+        for n in contexts
+    ]
+    alone = [
+        rows(run(DataStage(identity, publish_base(other, small_base, n)), other), "sft") for n in contexts
+    ]
+    assert together == alone
+    assert alone[0] != alone[1]
+
+
 def test_lengths_without_a_model_are_refused(supply):
     identity = sft_data(supply, 5, 0).identity
     limited = identity.model_copy(update={"tokens": TokenLimit(template=Template.named("tiny"))})
