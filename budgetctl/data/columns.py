@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import model_validator
 
 from budgetctl.data.layouts import Kind
+from budgetctl.data.reasons import NO_ANSWERS, LeftOut
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
 
@@ -45,13 +46,14 @@ class Columns(Frozen):
             raise ValueError("name the column of the messages or of the prompt")
         return self
 
-    def rows(self, record: Row, kind: Kind, where: str) -> Iterator[Row]:
+    def rows(self, record: Row, kind: Kind, where: str, left_out: LeftOut) -> Iterator[Row]:
         """Turn one record into rows of a kind.
 
         Args:
             record: Column name → value.
             kind: `sft`, `pref` or `eval`.
             where: File and line, for messages.
+            left_out: Counts records that give no row.
 
         Raises:
             UsageError: A column is not named, missing, or holds something else than text or turns.
@@ -67,6 +69,8 @@ class Columns(Frozen):
         prompt = self._prompt(record, where)
         if kind == "sft":
             value = _cell(record, self.answer, "answer", where)
+            if value == []:
+                left_out[NO_ANSWERS] += 1
             for answer in value if isinstance(value, list) and not _is_turns(value) else [value]:
                 yield {"messages": [*prompt, *_answer(answer, self.answer, where)]}
         elif kind == "pref":

@@ -65,23 +65,22 @@ def load_pool(
         counter: Counts tokens; rows that are too long for it are left out as well.
     """
     stored: Kind = "pref" if kind == "unpaired" else kind
-    return pool_of(source.batches(stored, split, located), stored, held_out, folder, counter)
+    sift = _BatchSift(stored, held_out, counter)
+    return _pool(source.batches(stored, split, located, sift.left_out), sift, folder)
 
 
-def pool_of(
-    batches: Iterable[pa.RecordBatch],
-    kind: Kind,
-    held_out: frozenset[str] = frozenset(),
-    folder: Path | None = None,
-    counter: TokenCounter | None = None,
-) -> Pool:
+def pool_of(batches: Iterable[pa.RecordBatch], kind: Kind) -> Pool:
     """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
-    sift = _BatchSift(kind, held_out, counter)
+    return _pool(batches, _BatchSift(kind, frozenset(), None), None)
+
+
+def _pool(batches: Iterable[pa.RecordBatch], sift: _BatchSift, folder: Path | None) -> Pool:
     kept = (sift.usable(batch) for batch in batches)
     if folder is None:
         usable = [batch for batch in kept if batch.num_rows]
     else:
-        usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
+        usable = _spilled(kept, folder / f"{sift.kind}.arrow", schema_of(sift.kind))
+    counter = sift.counter
     lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
     return Pool(
         sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out, usable
@@ -102,11 +101,11 @@ class _BatchSift(Sift):
 
     def __init__(self, kind: Kind, held_out: frozenset[str], counter: TokenCounter | None) -> None:
         super().__init__(held_out)
-        self._kind, self._counter = kind, counter
+        self.kind, self.counter = kind, counter
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         whole = self._whole(batch)
-        return whole if self._counter is None else self._short_enough(whole, self._counter)
+        return whole if self.counter is None else self._short_enough(whole, self.counter)
 
     def _short_enough(self, batch: pa.RecordBatch, counter: TokenCounter) -> pa.RecordBatch:
         fits = counter.fits(batch)
@@ -132,14 +131,14 @@ class _BatchSift(Sift):
         if not all(keep):
             batch = batch.filter(pa.array(keep, pa.bool_()))
         columns = [pa.array(names, pa.string()), *batch.columns]
-        return pa.RecordBatch.from_arrays(columns, schema=schema_of(self._kind))
+        return pa.RecordBatch.from_arrays(columns, schema=schema_of(self.kind))
 
     def _rows(self, batch: pa.RecordBatch) -> Iterator[tuple[Conversation, list[Conversation]]]:
         """Each row's prompt and its answers."""
-        if self._kind == "sft":
+        if self.kind == "sft":
             for turns in conversations(batch.column("messages")):
                 yield turns[:-1], [turns[-1:]]
-        elif self._kind == "pref":
+        elif self.kind == "pref":
             columns = [conversations(batch.column(name)) for name in ("prompt", "chosen", "rejected")]
             for prompt, chosen, rejected in zip(*columns, strict=True):
                 yield prompt, [chosen, rejected]

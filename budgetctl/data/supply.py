@@ -16,6 +16,7 @@ from budgetctl.data.layouts import Split
 from budgetctl.data.ranking import Grouping
 from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles, HubDataset, LocalFiles
 from budgetctl.data.sources.files import SetAside
+from budgetctl.data.sources.hub import DEFAULT_SPLITS
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.tasks import task_named
@@ -48,20 +49,39 @@ class SideOptions(Frozen):
     """A commit, a tag or a branch of it."""
     folder: str = ""
     """Where in it the files lie, for datasets of several configurations."""
-    splits: Mapping[Split, str] = {"train": "train", "test": "test"}
-    """Our splits → the dataset's own."""
+    splits: Mapping[Split, str] | None = None
+    """Our splits → the dataset's own; None is `{train: train, test: test}` without what `set_aside` takes."""
     files: Mapping[Split, tuple[Path, ...]] = {}
     """Split → files of this machine, relative to `data.path`, else to the working directory."""
     columns: Columns
     """See below."""
     set_aside: SetAside = SetAside()
-    """Shares of the train prompts that become dev and test rows."""
+    """Shares of the train prompts that become dev and test rows, for splits that have no rows of their own."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SideOptions:
         if (self.hub is None) == (not self.files):
             raise ValueError("say either `hub: OWNER/NAME` or `files: {train: [...]}`")
         return self
+
+    @model_validator(mode="after")
+    def _no_split_twice(self) -> SideOptions:
+        where, own = ("splits", self.own_splits) if self.hub else ("files", self.files)
+        if twice := [split for split in own if split in self.set_aside.splits]:
+            raise ValueError(
+                f"`{where}` names {' and '.join(twice)} rows and `set_aside` takes {' and '.join(twice)} rows out of "
+                "the train rows; leave one of them out"
+            )
+        if self.set_aside.any and "train" not in own:
+            raise ValueError(f"`set_aside` takes rows out of train rows, and `{where}` names none")
+        return self
+
+    @property
+    def own_splits(self) -> Mapping[Split, str]:
+        """Our splits → the hub dataset's own."""
+        if self.splits is not None:
+            return self.splits
+        return {split: name for split, name in DEFAULT_SPLITS.items() if split not in self.set_aside.splits}
 
 
 class SourceOptions(Frozen):
@@ -165,7 +185,7 @@ def _own_source(own: SideOptions, path: Path | None) -> tuple[AnySource, dict[st
         root = path or Path()
         files = {split: [root / name for name in names] for split, names in own.files.items()}
         return LocalFiles.at(files, own.columns, own.set_aside)
-    given = {"repository": own.hub, "revision": own.revision, "folder": own.folder, "splits": own.splits}
+    given = {"repository": own.hub, "revision": own.revision, "folder": own.folder, "splits": own.own_splits}
     fields = {**given, "columns": own.columns, "set_aside": own.set_aside}
     return _validated(HubDataset, fields, "data.options"), {}
 

@@ -103,7 +103,7 @@ class DataStage:
     """Writes `<kind>.parquet` and `card.json`."""
 
     name: ClassVar[str] = "data"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     identity: DataIdentity
     base: str | None = None

@@ -115,9 +115,9 @@ class RowCounter:
     ) -> Names:
         """The usable rows' names; Arrow is loaded only for sources that may be large, and to count tokens."""
         if source.small and counter is None:
-            from budgetctl.data.sift import names_of  # noqa: PLC0415
+            from budgetctl.data.sift import names_in  # noqa: PLC0415
 
-            return names_of(source.rows(kind, "train", self._located), kind, keep_out)
+            return names_in(source, kind, self._located, keep_out)
         from budgetctl.data.pool import load_pool  # noqa: PLC0415
 
         return load_pool(source, kind, "train", self._located, keep_out, counter=counter)

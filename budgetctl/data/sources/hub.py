@@ -11,6 +11,7 @@ from pydantic import Field
 
 from budgetctl.data.columns import Columns, Row
 from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.reasons import LeftOut
 from budgetctl.data.records import format_of
 from budgetctl.data.sources.files import SetAside, files_below, mapped_batches, mapped_rows
 from budgetctl.data.sources.source import in_batches
@@ -20,6 +21,7 @@ from budgetctl.schema import Frozen
 if TYPE_CHECKING:
     import pyarrow as pa
 
+DEFAULT_SPLITS: Mapping[Split, str] = {"train": "train", "test": "test"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -40,7 +42,7 @@ class HubDataset(Frozen):
     columns: Columns
     set_aside: SetAside = SetAside()
     """Taken out of the train split, for datasets without dev or test rows of their own."""
-    splits: Mapping[Split, str] = {"train": "train", "test": "test"}
+    splits: Mapping[Split, str] = DEFAULT_SPLITS
     """Our splits → the dataset's own; a split that is not named has no rows of its own."""
 
     @property
@@ -61,29 +63,36 @@ class HubDataset(Frozen):
     def small(self) -> bool:
         return False
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        left_out = LeftOut() if left_out is None else left_out
         own = self.splits.get(split)
         if (
             own is None
             or (split == "train" and self.set_aside.any)
             or (kind == "eval" and self.columns.reference is None)
         ):
-            yield from in_batches(self.rows(kind, split, located), kind)
+            yield from in_batches(self.rows(kind, split, located, left_out), kind)
             return
         for path in self._files(own, located):
-            yield from mapped_batches(path, format_of(path), self.columns, kind)
+            yield from mapped_batches(path, format_of(path), self.columns, kind, left_out)
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    def rows(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[Row]:
         """Yield the rows of one split."""
         if kind == "eval" and self.columns.reference is None:
             return  # demonstrations or pairs only: nothing here can be scored
+        left_out = LeftOut() if left_out is None else left_out
         set_aside = split != "train" and split not in self.splits
         stem = self.splits.get("train" if set_aside else split)
         if stem is None:
             return
         for path in self._files(stem, located):
-            rows = mapped_rows(path, format_of(path), self.columns, kind)
-            yield from self.set_aside.rows_of(split, rows) if set_aside or split == "train" else rows
+            rows = mapped_rows(path, format_of(path), self.columns, kind, left_out)
+            divided = set_aside or split == "train"
+            yield from self.set_aside.rows_of(split, rows, left_out) if divided else rows
 
     def all_files(self, root: Path) -> list[Path]:
         """The files of every split in a folder with this dataset."""

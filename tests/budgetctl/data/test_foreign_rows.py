@@ -20,6 +20,7 @@ from tests.budgetctl.data.rows import assistant, user
 
 ROWS = [{"q": f"question {n}", "a": f"answer {n}"} for n in range(40)]
 COLUMNS = Columns(prompt="q", answer="a")
+ASIDE = {"dev": 0.2}
 
 
 def write(path: Path, rows) -> Path:
@@ -99,6 +100,33 @@ def test_shares_set_aside_by_hash_do_not_depend_on_order(tmp_path):
         seen.append(len(left))
     assert sum(seen) == 40
     assert min(seen) > 2
+
+
+def test_rows_that_are_set_aside_are_counted_where_they_would_have_trained(tmp_path):
+    aside = SetAside(dev=0.2, test=0.2)
+    path = write(tmp_path / "t.jsonl", ROWS)
+    columns = Columns(prompt="q", answer="a", reference="a")
+    source, located = LocalFiles.at({"train": [path]}, columns, aside)
+    pool = load_pool(source, "sft", "train", located)
+    held_out = [len(read(path, columns, "eval", split, aside)) for split in ("dev", "test")]
+    assert pool.left_out == {"rows set aside for dev or test": sum(held_out)}
+    assert len(pool) + sum(held_out) == 40
+    assert load_pool(source, "eval", "dev", located).left_out == {}
+
+
+def test_a_file_may_be_train_and_test_file_at_once(tmp_path):
+    path = write(tmp_path / "t.jsonl", ROWS)
+    columns = Columns(prompt="q", answer="a", reference="a")
+    source, located = LocalFiles.at({"train": [path], "test": [path]}, columns)
+    assert len(list(source.rows("eval", "test", located))) == 40
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_records_without_any_answer_are_counted(tmp_path, ending):
+    rows = [{"q": "one", "a": ["1", "I"]}, {"q": "two", "a": []}, {"q": "three", "a": []}]
+    source, located = LocalFiles.at({"train": [write(tmp_path / f"t.{ending}", rows)]}, COLUMNS)
+    pool = load_pool(source, "sft", "train", located)
+    assert (len(pool), pool.left_out) == (2, {"rows with an empty list of answers": 2})
 
 
 def test_prompts_of_the_eval_source_never_train_even_if_written_otherwise(tmp_path):
@@ -226,6 +254,31 @@ def test_a_recipe_names_its_own_files(tmp_path):
         ({"sft": {"hub": "a/b", "columns": {}}}, "name the column of the messages or of the prompt"),
         ({"sfd": {}}, "did you mean `sft`"),
         ({"answers": "apart"}, "together"),
+        (
+            {
+                "eval": {
+                    "files": {"train": ["a.csv"], "dev": ["b.csv"]},
+                    "columns": {"prompt": "q"},
+                    "set_aside": ASIDE,
+                }
+            },
+            "`files` names dev rows and `set_aside` takes dev rows",
+        ),
+        (
+            {
+                "eval": {
+                    "hub": "a/b",
+                    "splits": {"train": "t", "test": "u", "dev": "v"},
+                    "columns": {"prompt": "q"},
+                    "set_aside": {"dev": 0.1, "test": 0.1},
+                }
+            },
+            "`splits` names test and dev rows",
+        ),
+        (
+            {"eval": {"files": {"test": ["a.csv"]}, "columns": {"prompt": "q"}, "set_aside": ASIDE}},
+            "`set_aside` takes rows out of train rows, and `files` names none",
+        ),
     ],
 )
 def test_bad_options_are_explained(options, message):

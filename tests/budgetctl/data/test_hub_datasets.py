@@ -117,6 +117,27 @@ def test_a_split_without_files_says_how_they_are_called(copied):
         list(supply.eval.rows("eval", "test", supply.located))
 
 
+def test_what_is_set_aside_takes_the_place_of_the_hubs_own_split(copied):
+    columns = {"prompt": "question", "reference": "answer", "answer": "answer"}
+    own = {"hub": "openai/gsm8k", "folder": "main", "columns": columns}
+    train = [{**row, "question": f"q{n}"} for n, row in enumerate(TESTS * 9)]
+    write(copied / "gsm8k" / "main", "train-00000-of-00001.parquet", train)
+
+    def counts(**more):
+        supply = supply_of("gsm8k", copied, {"eval": {**own, **more}})
+        return {
+            split: len(list(supply.eval.rows("eval", split, supply.located)))
+            for split in ("train", "dev", "test")
+        }
+
+    assert counts() == {"train": 81, "dev": 0, "test": 9}
+    aside = counts(set_aside={"dev": 0.2, "test": 0.2})
+    assert sum(aside.values()) == 81
+    assert min(aside.values()) > 5
+    kept = counts(set_aside={"dev": 0.2})
+    assert (kept["train"] + kept["dev"], kept["test"]) == (81, 9)
+
+
 def test_ifeval_has_no_dev_rows_of_its_own(tmp_path):
     assert list(presets.IFEVAL.rows("eval", "dev", {})) == []
     assert eval_data(supply_of("tuluif"), "test", None).identity.source == presets.IFEVAL
