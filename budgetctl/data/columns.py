@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import model_validator
@@ -36,8 +37,8 @@ class Columns(Frozen):
     rejected: str | None = None
     """The other answer, likewise."""
     reference: str | tuple[str, ...] | None = None
-    """What the scorer compares with. Several columns are put into one JSON object, for scorers that read one
-    (empty values left out)."""
+    """What the scorer compares with: a text or a number. Several columns are put into one JSON object, for scorers
+    that read one (empty values left out)."""
     system: str | None = None
     """A column with the system message of each row."""
 
@@ -108,11 +109,19 @@ class Columns(Frozen):
         return [*self._system(record, turns, where), *turns]
 
     def _reference(self, record: Row, where: str) -> str:
+        """What the scorer compares with; empty where there is nothing, so that the row is left out."""
         if isinstance(self.reference, tuple):
             named = {name: _without_empty(_cell(record, name, "reference", where)) for name in self.reference}
-            return json.dumps(named, ensure_ascii=False, sort_keys=True)
+            return _object(named, where) if any(value is not None for value in named.values()) else ""
         value = _cell(record, self.reference, "reference", where)
-        return value if isinstance(value, str) else str(value)
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+            raise UsageError(
+                f"{where}: column {self.reference!r} must hold a text or a number to compare answers with, found a "
+                f"{type(value).__name__}; a reference of several parts names their columns: `reference: [A, B]`"
+            )
+        return str(value)
 
     def _gold(self, record: Row, prompt: Turns, where: str) -> str | None:
         """The gold answer of an eval row, where one is named and there."""
@@ -145,6 +154,13 @@ def _cell(record: Row, name: str | None, role: str, where: str) -> Any:
             f"{where}: there is no column {name!r}; there are {', '.join(sorted(record)) or 'none'}"
         )
     return record[name]
+
+
+def _object(named: Mapping[str, Any], where: str) -> str:
+    try:
+        return json.dumps(named, ensure_ascii=False, sort_keys=True)
+    except TypeError as error:
+        raise UsageError(f"{where}: the columns of the reference hold what JSON cannot: {error}") from error
 
 
 def _without_empty(value: Any) -> Any:

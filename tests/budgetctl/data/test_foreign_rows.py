@@ -21,6 +21,7 @@ from tests.budgetctl.data.rows import assistant, user
 ROWS = [{"q": f"question {n}", "a": f"answer {n}"} for n in range(40)]
 COLUMNS = Columns(prompt="q", answer="a")
 ASIDE = {"dev": 0.2}
+REFERENCE = Columns(prompt="q", reference="r")
 
 
 def write(path: Path, rows) -> Path:
@@ -83,6 +84,45 @@ def test_references_of_several_columns_become_one_object_without_empty_values(tm
     columns = Columns(prompt="prompt", reference=("prompt", "kwargs"))
     found = read(write(tmp_path / "t.parquet", rows), columns, kind="eval")
     assert json.loads(found[0]["reference"]) == {"prompt": "p", "kwargs": [{"n": 3}, {"word": "x"}]}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_rows_without_a_reference_are_left_out_and_counted(tmp_path, ending):
+    rows = [{"q": "one", "r": "1"}, {"q": "two", "r": None}, {"q": "three", "r": ""}]
+    source, located = LocalFiles.at({"test": [write(tmp_path / f"t.{ending}", rows)]}, REFERENCE)
+    pool = load_pool(source, "eval", "test", located)
+    assert (len(pool), pool.left_out) == (1, {"rows with an empty text": 2})
+
+
+def test_a_reference_of_several_columns_may_be_missing_whole(tmp_path):
+    rows = [{"q": "one", "r": 1, "s": None}, {"q": "two", "r": None, "s": None}]
+    columns = Columns(prompt="q", reference=("r", "s"))
+    source, located = LocalFiles.at({"test": [write(tmp_path / "t.jsonl", rows)]}, columns)
+    assert load_pool(source, "eval", "test", located).left_out == {"rows with an empty text": 1}
+
+
+@pytest.mark.parametrize(("value", "text"), [(18, "18"), (0.5, "0.5"), (10**30, "1" + "0" * 30)])
+def test_numbers_are_references(tmp_path, value, text):
+    (row,) = read(write(tmp_path / "t.jsonl", [{"q": "one", "r": value}]), REFERENCE, "eval")
+    assert row["reference"] == text
+
+
+@pytest.mark.parametrize(("value", "kind"), [(["1", "2"], "list"), ({"answer": "1"}, "dict"), (True, "bool")])
+def test_other_references_are_named_with_column_and_row(tmp_path, value, kind):
+    path = write(tmp_path / "t.jsonl", [{"q": "one", "r": "1"}, {"q": "two", "r": value}])
+    with pytest.raises(
+        UsageError, match=rf"t\.jsonl, line 2: column 'r' must hold a text or a number .* a {kind};"
+    ):
+        read(path, REFERENCE, "eval")
+
+
+def test_a_reference_that_json_cannot_hold_is_named(tmp_path):
+    columns = Columns(prompt="q", reference=("q", "r"))
+    path = write(tmp_path / "t.parquet", [{"q": "one", "r": b"1"}])
+    with pytest.raises(
+        UsageError, match=r"row 1: the columns of the reference hold what JSON cannot: .*bytes"
+    ):
+        read(path, columns, "eval")
 
 
 def test_shares_set_aside_by_hash_do_not_depend_on_order(tmp_path):

@@ -248,6 +248,20 @@ def test_the_card_says_what_was_left_out_for_dev_and_test_and_how_it_was_worded(
     assert told["overlap"]["normalised"]["sft"]["test"] == 0
 
 
+def test_a_reference_that_cannot_be_scored_fails_before_anything_is_asked(store, tmp_path):
+    lines = [{"q": "How many?", "r": "12"}, {"q": "And how many more?", "r": "none at all"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    own = {"files": {"test": ["t.jsonl"]}, "columns": {"prompt": "q", "reference": "r"}}
+    for name in ("gsm8k-gpt4ogenerations", "gsm8k-gpt4opreferences"):
+        (tmp_path / name).mkdir()
+    supply = supply_of("gsm8k", tmp_path, {"eval": own})
+    with pytest.raises(
+        UsageError,
+        match=r"the files \(test\): the prompt 'And how many more\?' cannot be scored: .* a number, got 'none at all'",
+    ):
+        run(eval_data(supply, "test", None), store, supply.located)
+
+
 def test_an_unpaired_card_records_balanced_weights(store, supply):
     told = card(run(preference_data(supply, 6, 0, kind="unpaired"), store))
     assert told["desirable"] == told["undesirable"] == 6
