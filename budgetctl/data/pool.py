@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from budgetctl.data.layouts import Kind, Split, schema_of
 from budgetctl.data.prompt_ids import conversation_id
+from budgetctl.data.reasons import HELD_OUT, IN_TEST
 from budgetctl.data.sift import Names, Sift
 from budgetctl.data.sources.source import Source
 from budgetctl.data.turns import Conversation, conversations
@@ -52,26 +53,26 @@ def load_pool(
 ) -> Pool:
     """Read a source and leave out what cannot be used.
 
-    Left out are rows with an empty text, pairs whose answers are equal, repetitions of a whole row, and, for
-    training rows, prompts of dev or test.
+    Left out are rows with an empty text, pairs whose answers are equal, repetitions of a whole row, and prompts that
+    are held out.
 
     Args:
         source: Where the rows come from.
         kind: Layout; `unpaired` reads pairs.
         split: Which rows.
         located: Content hash → path of local sources.
-        held_out: Prompt ids that must not appear.
+        held_out: Prompt ids that must not appear: those of dev and test in training rows, those of test in dev rows.
         folder: Holds the rows while they are used; None keeps them in memory.
         counter: Counts tokens; rows that are too long for it are left out as well.
     """
     stored: Kind = "pref" if kind == "unpaired" else kind
-    sift = _BatchSift(stored, held_out, counter)
+    sift = _BatchSift(stored, held_out, IN_TEST if split == "dev" else HELD_OUT, counter)
     return _pool(source.batches(stored, split, located, sift.left_out), sift, folder)
 
 
 def pool_of(batches: Iterable[pa.RecordBatch], kind: Kind) -> Pool:
     """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
-    return _pool(batches, _BatchSift(kind, frozenset(), None), None)
+    return _pool(batches, _BatchSift(kind), None)
 
 
 def _pool(batches: Iterable[pa.RecordBatch], sift: _BatchSift, folder: Path | None) -> Pool:
@@ -99,8 +100,14 @@ def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[s
 class _BatchSift(Sift):
     """Decides batch by batch."""
 
-    def __init__(self, kind: Kind, held_out: frozenset[str], counter: TokenCounter | None) -> None:
-        super().__init__(held_out)
+    def __init__(
+        self,
+        kind: Kind,
+        held_out: frozenset[str] = frozenset(),
+        why_held_out: str = HELD_OUT,
+        counter: TokenCounter | None = None,
+    ) -> None:
+        super().__init__(held_out, why_held_out)
         self.kind, self.counter = kind, counter
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:

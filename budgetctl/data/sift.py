@@ -34,7 +34,7 @@ class Names:
     """Tokens of each row's sequences together: what it costs of a token budget."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     held_out: Mapping[str, set[bytes]] = field(default_factory=dict)
-    """Prompts of the rows that were left out because dev or test has them: id → digests of their exact texts."""
+    """Prompts of the rows that were left out because an evaluation has them: id → digests of their exact texts."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -43,8 +43,8 @@ class Names:
 class Sift:
     """Decides row by row, and remembers what it has seen."""
 
-    def __init__(self, held_out: frozenset[str]) -> None:
-        self._held_out = held_out
+    def __init__(self, held_out: frozenset[str], why_held_out: str = HELD_OUT) -> None:
+        self._held_out, self._why_held_out = held_out, why_held_out
         self._seen: set[bytes] = set()
         self.prompt_ids: list[str] = []
         self.digests: list[bytes] = []
@@ -66,7 +66,7 @@ class Sift:
         name = conversation_id(prompt)  # type: ignore[arg-type]  # complete: no role and no text is missing
         if name in self._held_out:
             self.found_held_out.setdefault(name, set()).add(exact_digest(prompt))
-            return HELD_OUT
+            return self._why_held_out
         parts = [f"{role}\x1f{text}" for turns in (prompt, *answers) for role, text in (*turns, _SIDE)]
         whole = "\x1e".join(parts)
         digest = blake3(whole.encode("utf-8", "surrogatepass")).digest(length=16)

@@ -24,7 +24,6 @@ class DataReader:
     def __init__(self, context: StageContext, identity: DataIdentity) -> None:
         self._context = context
         self._identity = identity
-        self._held_out = identity.held_out if identity.split == "train" else None
         self._located = dict(context.execution.sources)
         self._known: set[str] = set()
         self.commits: dict[str, str] = {}
@@ -35,8 +34,9 @@ class DataReader:
     def pool(self, source: AnySource, kind: Kind, split: Split) -> Pool:
         """The usable rows of a source; `unpaired` ones lie in it as pairs."""
         from budgetctl.data.pool import load_pool  # noqa: PLC0415
+        from budgetctl.data.questions import once_each  # noqa: PLC0415
 
-        held_out = self._held_out.model_dump_json() if self._held_out else ""
+        held_out = self._identity.held_out.model_dump_json() if self._identity.held_out else ""
         stored: Kind = "pref" if kind == "unpaired" else kind
         name = f"data pool {source.model_dump_json()} {stored} {split} {held_out} {self._counted()}"
         self._bring(source)
@@ -46,13 +46,21 @@ class DataReader:
         ids = frozenset(prompt for texts in self.held_out().values() for prompt in texts)
         folder = None if source.small else self._context.draft.scratch
         pool = load_pool(source, kind, split, self._located, ids, folder, self._counter(stored))
+        if kind == "eval":
+            pool = once_each(pool, f"{source.title} ({split})")
         if len(pool) <= KEPT_ROWS:  # its file may be deleted meanwhile: a mapped file stays readable
             self._context.keep[name] = pool
         return pool
 
     def held_out(self) -> dict[Split, Texts]:
-        """Prompts of dev and test, which training rows must not contain; empty for evaluation rows."""
-        return {} if self._held_out is None else {s: self.split(self._held_out, s) for s in ("dev", "test")}
+        """What the rows must not contain: training rows no prompt of dev or test, dev rows none of test."""
+        if self._identity.split == "dev":
+            return {"test": self.split(self._identity.source, "test")}
+        if self._identity.split == "test" or self._identity.held_out is None:
+            return {}
+        test = self.split(self._identity.held_out, "test")
+        dev = self.split(self._identity.held_out, "dev")
+        return {"dev": {name: texts for name, texts in dev.items() if name not in test}, "test": test}
 
     def split(self, source: AnySource, split: Split) -> Texts:
         """The prompts of an evaluation split."""
