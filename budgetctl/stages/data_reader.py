@@ -29,7 +29,7 @@ class DataReader:
         self.commits: dict[str, str] = {}
         """Hub dataset → the commit that was fetched."""
         self.contents: dict[str, str] = {}
-        """Hub dataset → the content of the copy that stands for it here."""
+        """Hub dataset and split → the content of the copy that stands for it here."""
 
     def pool(self, source: AnySource, kind: Kind, split: Split) -> Pool:
         """The usable rows of a source; `unpaired` ones lie in it as pairs."""
@@ -90,15 +90,17 @@ class DataReader:
 
     def _bring(self, source: AnySource) -> None:
         """Fetch a dataset of a hub, or check that the copy in its place is the one this store knows."""
-        if not isinstance(source, HubDataset) or source.name in self._known:
+        if not isinstance(source, HubDataset) or source.model_dump_json() in self._known:
             return
         from budgetctl.data.hub_fetch import FrozenRevisions, fetch  # noqa: PLC0415
 
         revisions = FrozenRevisions(self._context.store.root)
-        self._known.add(source.name)
-        copy = self._located.get(source.name)
+        self._known.add(source.model_dump_json())
+        copy = self._context.execution.sources.get(source.name)
         if copy is not None:
-            self.contents[source.repository] = revisions.freeze_copy(source, copy)
+            self.contents |= revisions.freeze_copy(source, copy)
+            return
+        if source.name in self._located:  # fetched for another side, which reads other splits of it
             return
         self._context.reporter.say(f"data: fetching {source.repository} at {source.revision}")
         folder, commit = fetch(source, revisions, self._context.execution.offline)

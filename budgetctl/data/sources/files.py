@@ -16,7 +16,6 @@ from budgetctl.data.prompt_ids import prompt_id
 from budgetctl.data.reasons import SET_ASIDE, LeftOut
 from budgetctl.data.records import Format, format_of, parquet_batches, read_records
 from budgetctl.data.sources.source import in_batches
-from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
 
 if TYPE_CHECKING:
@@ -168,19 +167,3 @@ def mapped_batches(
                 kind,
             )
         number += batch.num_rows
-
-
-def files_below(folder: Path, stem: str) -> list[Path]:
-    """The files of a folder that hold a split: `train.jsonl`, `train-00000-of-00002.parquet`, `data/train-….parquet`.
-
-    Raises:
-        UsageError: The folder is missing.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
-    found = sorted(
-        {path for pattern in (f"{stem}.*", f"{stem}-*") for path in folder.rglob(pattern) if path.is_file()}
-    )
-    return [
-        path for path in found if path.suffix.lower().removeprefix(".") in ("jsonl", "json", "csv", "parquet")
-    ]

@@ -13,7 +13,8 @@ from budgetctl.data.columns import Columns, Row
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.reasons import LeftOut
 from budgetctl.data.records import format_of
-from budgetctl.data.sources.files import SetAside, files_below, mapped_batches, mapped_rows
+from budgetctl.data.sources.files import SetAside, mapped_batches, mapped_rows
+from budgetctl.data.sources.hub_layout import split_files
 from budgetctl.data.sources.source import in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
@@ -49,6 +50,11 @@ class HubDataset(Frozen):
     def name(self) -> str:
         """How an execution's `sources` names the folder that holds the dataset's files."""
         return f"hub:{self.repository}@{self.revision}+{self.epoch}"
+
+    @property
+    def folder_name(self) -> str:
+        """What a copy's folder is called: the dataset's name without its owner."""
+        return self.repository.split("/")[1]
 
     @property
     def pinned(self) -> bool:
@@ -94,19 +100,26 @@ class HubDataset(Frozen):
             divided = set_aside or split == "train"
             yield from self.set_aside.rows_of(split, rows, left_out) if divided else rows
 
-    def all_files(self, root: Path) -> list[Path]:
-        """The files of every split in a folder with this dataset."""
-        stems = sorted(set(self.splits.values()))
-        return [path for stem in stems for path in files_below(root / self.folder, stem)]
+    def files_by_split(self, root: Path) -> dict[str, list[Path]]:
+        """The dataset's own splits (below the configuration's folder, if there is one) → their files in a copy.
+
+        Raises:
+            UsageError: The copy lacks the folder or parts of a split, or it is unclear which configuration is meant.
+        """
+        folder, stems = root / self.folder, sorted(set(self.splits.values()))
+        return {
+            (Path(self.folder) / stem).as_posix(): split_files(folder, stem, self.repository)
+            for stem in stems
+        }
 
     def _files(self, stem: str, located: Mapping[str, Path]) -> list[Path]:
         root = located.get(self.name)
         if root is None:
             raise UsageError(
-                f"nobody fetched {self.repository}; run with a network, or bring its files and name their folder "
-                "with --path"
+                f"nobody fetched {self.repository}; run with a network, or bring its files as "
+                f"FOLDER/{self.folder_name} and name FOLDER with --path"
             )
-        found = files_below(root / self.folder, stem)
+        found = split_files(root / self.folder, stem, self.repository)
         if not found:
             raise UsageError(
                 f"{root / self.folder} has no files of the split {stem!r}: {self.repository} keeps it in files "

@@ -13,7 +13,7 @@ import pytest
 from budgetctl.data.columns import Columns
 from budgetctl.data.pool import held_out_prompts, load_pool
 from budgetctl.data.sources import LocalFiles
-from budgetctl.data.sources.files import SetAside, files_below
+from budgetctl.data.sources.files import SetAside
 from budgetctl.data.supply import supply_of
 from budgetctl.errors import UsageError
 from tests.budgetctl.data.rows import assistant, user
@@ -324,15 +324,3 @@ def test_a_recipe_names_its_own_files(tmp_path):
 def test_bad_options_are_explained(options, message):
     with pytest.raises(UsageError, match=message):
         supply_of("tuluif", None, options)
-
-
-def test_files_of_a_split_are_found_in_the_hubs_layout(tmp_path):
-    (tmp_path / "data").mkdir()
-    for name in (
-        "data/train-00001-of-00002.parquet",
-        "data/train-00000-of-00002.parquet",
-        "test.jsonl",
-        "train.md",
-    ):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name[:11] for path in files_below(tmp_path, "train")] == ["train-00000", "train-00001"]

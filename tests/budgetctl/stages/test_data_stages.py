@@ -339,7 +339,9 @@ def test_a_copy_in_the_hub_s_place_is_on_the_record(store, tmp_path):
     own = supply_of("gsm8k", tmp_path)
     artifact = run(sft_data(own, 4, 0), store, own.located)
     told = card(artifact)["contents"]
-    assert set(told) == {"mohit-raghavendra/gsm8k-gpt4ogenerations", "openai/gsm8k"}
+    assert set(told) == {
+        "mohit-raghavendra/gsm8k-gpt4ogenerations train", "openai/gsm8k main/train", "openai/gsm8k main/test"
+    }  # fmt: skip
     for name, content in told.items():
         assert artifact.metrics[f"content of {name}"] == content
     (tmp_path / "gsm8k-gpt4ogenerations/data/train.jsonl").write_text(
