@@ -99,7 +99,7 @@ def pairs(
     opened, reporter = open_store(store), make_reporter()
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)
-    name = source or task_of(checkpoint, opened)
+    name = source or task_of(checkpoint, opened, "--source")
     supply = supply_of(name, path, settings_from(settings), FrozenRevisions(opened.root))
     asked = execute(
         eval_data(supply, "train", prompts, seed=seed),

@@ -101,8 +101,9 @@ def source_matrix(supply: Supply, revisions: FrozenRevisions, offline: bool) -> 
 
     Raises:
         BudgetctlError: A hub cannot be reached.
-        UsageError: A source is malformed.
+        UsageError: A source is malformed, or missing in the folder that stands for the hub.
     """
+    supply.require(supply.sft, supply.pref, supply.eval)
     located = dict(supply.located)
     for source in (supply.sft, supply.pref, supply.eval):
         if isinstance(source, HubDataset) and source.name not in located:

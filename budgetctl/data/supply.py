@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -38,6 +38,18 @@ class Supply:
     """For `Execution.sources`; never part of a key."""
     system_prompt: str | None = None
     """Instead of the task's own; an empty text is none."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Hub dataset (as `located` names it) → why the folder that stands for the hub cannot give it."""
+
+    def require(self, *sources: AnySource | None) -> None:
+        """Check that what some rows are made of can be had; other sides may lack.
+
+        Raises:
+            UsageError: A folder stands for the hub and does not hold one of these datasets.
+        """
+        for source in sources:
+            if isinstance(source, HubDataset) and source.name in self.lacking:
+                raise UsageError(self.lacking[source.name])
 
 
 class SideOptions(Frozen):
@@ -142,9 +154,13 @@ def supply_of(
             located |= where
     if revisions is not None:
         sources = {side: _at_epoch(source, revisions) for side, source in sources.items()}
+    lacking: dict[str, str] = {}
     if path is not None:
-        located |= _hub_folders(sources, path)
-    return Supply(task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located)
+        found, lacking = _hub_folders(sources, path)
+        located |= found
+    return Supply(
+        task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located, lacking=lacking
+    )
 
 
 def _at_revisions(sources: Mapping[str, AnySource], wanted: Mapping[str, str]) -> dict[str, AnySource]:
@@ -169,9 +185,9 @@ def _at_epoch(source: AnySource, revisions: FrozenRevisions) -> AnySource:
     return source.model_copy(update={"epoch": revisions.epoch(source.repository, source.revision)})
 
 
-def refresh(supply: Supply, revisions: FrozenRevisions) -> list[str]:
-    """Let the next fetch of a supply's hub datasets look their branches up anew; returns their names."""
-    sides = (supply.sft, supply.pref, supply.eval)
+def refresh(supplies: Sequence[Supply], revisions: FrozenRevisions) -> list[str]:
+    """Let the next fetch of hub datasets look their branches up anew, each once; returns their names."""
+    sides = [side for supply in supplies for side in (supply.sft, supply.pref, supply.eval)]
     branches = {
         (side.repository, side.revision) for side in sides if isinstance(side, HubDataset) and not side.pinned
     }
@@ -190,21 +206,24 @@ def _own_source(own: SideOptions, path: Path | None) -> tuple[AnySource, dict[st
     return _validated(HubDataset, fields, "data.options"), {}
 
 
-def _hub_folders(sources: Mapping[str, AnySource], path: Path) -> dict[str, Path]:
-    """Where `path` holds the files of hub datasets."""
+def _hub_folders(sources: Mapping[str, AnySource], path: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where `path` holds the files of hub datasets, and what to say of those that it does not hold.
+
+    A folder with files of other sides is not meant to stand for the hub, so what it lacks is fetched.
+    """
     if not path.is_dir():
         raise UsageError(f"there is no folder {path}")
-    found = {}
-    for source in sources.values():
-        if isinstance(source, HubDataset):
-            folder = path / source.repository.split("/")[1]
-            if not folder.is_dir():
-                raise UsageError(
-                    f"{path} has no folder {folder.name} with the files of {source.repository}; "
-                    "copy them there, or leave --path out to fetch them"
-                )
-            found[source.name] = folder
-    return found
+    datasets = {source.name: source for source in sources.values() if isinstance(source, HubDataset)}
+    folders = {name: path / source.folder_name for name, source in datasets.items()}
+    found = {name: folder for name, folder in folders.items() if folder.is_dir()}
+    if not all(isinstance(source, HubDataset) for source in sources.values()):
+        return found, {}
+    return found, {
+        name: f"{path} has no folder {source.folder_name} with the files of {source.repository}; copy them there, "
+        "or leave --path (data.path in a recipe) out to fetch them"
+        for name, source in datasets.items()
+        if name not in found
+    }
 
 
 def _validated(model: type[S], settings: Mapping[str, Any], where: str) -> S:

@@ -93,3 +93,10 @@ def test_the_engine_and_its_precision_are_part_of_the_answers_key(pairs: Any, tm
     assert pairs("--precision", "bfloat16") == 0
     assert [answers.identity["precision"] for answers in made(tmp_path, "gen")] != ["float32", "float32"]
     assert len(made(tmp_path, "gen")) == 2
+
+
+def test_a_bare_base_is_asked_for_the_option_that_there_is(
+    tmp_path: Path, small_base: Path, capsys: Any
+) -> None:
+    assert run(["data", "pairs", "--from", str(small_base), "--store", str(tmp_path / "s")]) == 2
+    assert "a base model has no task of its own; say --source arith" in capsys.readouterr().err

@@ -279,8 +279,6 @@ def test_a_file_that_changed_under_its_name_is_noticed(tmp_path):
 def test_a_recipe_names_its_own_files(tmp_path):
     write(tmp_path / "mine.jsonl", ROWS)
     own = {"files": {"train": ["mine.jsonl"]}, "columns": {"prompt": "q", "answer": "a"}}
-    for name in ("gsm8k-gpt4opreferences", "gsm8k"):
-        (tmp_path / name).mkdir()
     supply = supply_of("gsm8k", tmp_path, {"sft": own, "answers": "spread"})
     assert len(list(supply.sft.rows("sft", "train", supply.located))) == 40
     assert supply.answers == "spread"

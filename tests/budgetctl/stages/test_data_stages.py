@@ -238,8 +238,6 @@ def test_the_card_says_what_was_left_out_for_dev_and_test_and_how_it_was_worded(
         "pref": {"files": {"train": ["train.jsonl"]}, "columns": {"prompt": "q"}},
         "eval": {"files": {"test": ["test.jsonl"]}, "columns": {"prompt": "q", "reference": "r"}},
     }
-    for name in ("gsm8k-gpt4ogenerations", "gsm8k-gpt4opreferences", "gsm8k"):
-        (tmp_path / name).mkdir()
     own = supply_of("gsm8k", tmp_path, options)
     told = card(run(sft_data(own, 5, 0), store, own.located))
     assert told["left_out"] == {"rows with a prompt of dev or test": 3}
@@ -256,8 +254,6 @@ def own_questions(tmp_path):
         for split, lines in splits.items():
             (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         files = {split: [f"{split}.jsonl"] for split in splits}
-        for name in ("gsm8k-gpt4ogenerations", "gsm8k-gpt4opreferences"):
-            (tmp_path / name).mkdir(exist_ok=True)
         own = {"files": files, "columns": {"prompt": "q", "reference": "r"}}
         return supply_of("gsm8k", tmp_path, {"eval": own})
 
