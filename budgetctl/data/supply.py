@@ -139,7 +139,8 @@ def supply_of(
     chosen = _validated(SourceOptions, settings, "data.options")
     sources: dict[str, AnySource] = {}
     located: dict[str, Path] = {}
-    if task == "gsm8k" and path is not None and (path / "train.jsonl").exists():
+    all_own = all(getattr(chosen, side) is not None for side in SIDES)
+    if task == "gsm8k" and path is not None and not all_own and (path / "train.jsonl").exists():
         gold, located = Gsm8kFiles.at(path)
         sources = dict.fromkeys(SIDES, gold)
     elif task == "gsm8k":

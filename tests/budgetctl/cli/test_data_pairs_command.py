@@ -100,3 +100,8 @@ def test_a_bare_base_is_asked_for_the_option_that_there_is(
 ) -> None:
     assert run(["data", "pairs", "--from", str(small_base), "--store", str(tmp_path / "s")]) == 2
     assert "a base model has no task of its own; say --source arith" in capsys.readouterr().err
+
+
+def test_best_of_n_rows_take_no_rule_for_the_rejected_answer(pairs: Any, capsys: Any) -> None:
+    assert pairs("--kind", "sft", "--rejected", "random") == 2
+    assert "no use for --rejected here: best-of-n rows reject nothing" in capsys.readouterr().err

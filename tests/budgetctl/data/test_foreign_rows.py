@@ -284,6 +284,14 @@ def test_a_recipe_names_its_own_files(tmp_path):
     assert supply.answers == "spread"
 
 
+def test_own_files_may_be_called_like_gsm8ks(tmp_path):
+    write(tmp_path / "train.jsonl", ROWS)
+    columns = {"prompt": "q", "answer": "a", "reference": "a", "chosen": "a", "rejected": "q"}
+    own = {"files": {"train": ["train.jsonl"]}, "columns": columns}
+    supply = supply_of("gsm8k", tmp_path, {"sft": own, "pref": own, "eval": {**own, "set_aside": ASIDE}})
+    assert isinstance(supply.eval, LocalFiles)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
