@@ -7,7 +7,8 @@ from pathlib import Path
 
 from budgetctl.errors import UsageError
 from budgetctl.stages.data import DataIdentity
-from budgetctl.study.plan import Plan
+from budgetctl.study.numerals import in_full
+from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.row_counter import NOTHING_KNOWN, Found, RowCounter
 from store import Store
 
@@ -28,7 +29,7 @@ def require_rows(plan: Plan, store: Store) -> None:
     if problems:
         listed, more = problems[:MOST_SHOWN], len(problems) - MOST_SHOWN
         listed += [f"… and {more} more cells"] if more > 0 else []
-        raise UsageError("\n".join([*listed, "lower the budget, or leave these cells out of the grid"]))
+        raise UsageError("\n".join([*listed, "change the budget, or leave these cells out of the grid"]))
 
 
 def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[str, Found]:
@@ -62,6 +63,17 @@ def refusals(plan: Plan, found: Mapping[str, Found]) -> dict[str, str]:
     for cell in plan.cells:
         sides = [found.get(cell.stages.get(role, ""), NOTHING_KNOWN) for role in DATA_ROLES]
         reason = "; ".join(dict.fromkeys(side.refused for side in sides if side.refused))
+        if cell.axes["method"] is not None and cell.stages.keys().isdisjoint(DATA_ROLES):
+            reason = _buys_nothing(plan, cell)
         if reason:
             reasons[cell.name] = reason
     return reasons
+
+
+def _buys_nothing(plan: Plan, cell: PlannedCell) -> str:
+    """Measured, such a cell would be the untrained base under another name."""
+    cost = plan.recipe["cost"]
+    return (
+        f"{in_full(cell.axes['budget'])} {cost['currency']} buy no row at share {in_full(cell.axes['share'])}: a "
+        f"demonstration costs {in_full(cost['sft'])}, a pair {in_full(cost['pft'])}"
+    )

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from budgetctl.console import SilentReporter
+from budgetctl.errors import UsageError
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution
@@ -105,6 +106,38 @@ def test_rows_that_the_context_cannot_hold_never_fit(recipe, store):
     limited = recipe(data={"options": SMALL, "max_tokens": 4096}, budgets=[180], shares=[1])
     prepare(limited, store, "base")
     assert "rows longer than 128 tokens" in cell_rows(limited, store)[0].refused
+
+
+def test_the_table_writes_numbers_in_full(recipe, store):
+    costs = {"sft": 20_000.01, "pft": 1e6, "currency": "usd"}
+    table = to_table(cell_rows(recipe(budgets=[1_234_567], shares=[1], cost=costs), store))
+    assert "1,234,567" in table
+    assert f"{1_234_567 - 61 * 20_000.01:,.2f}" in table
+
+
+CHEAP = {"budgets": [3, 20], "shares": [1, 0.5, 0], "cost": {"sft": 12.5, "pft": 3.1, "currency": "usd"}}
+NOTHING = "3 usd buy no row at share {}: a demonstration costs 12.5, a pair 3.1"
+
+
+def test_a_cell_that_buys_nothing_is_refused_and_stands_in_the_table(recipe, store):
+    rows = cell_rows(recipe(**CHEAP), store)
+    assert [row.refused for row in rows] == [
+        *(NOTHING.format(share) for share in ("1", "0.5", "0")),
+        "",
+        "",
+        "",
+    ]
+    with pytest.raises(UsageError) as caught:
+        plan_study(recipe(**CHEAP), store)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert lines[1].endswith(f"arith/dpo/b3/s0.5/seed0 cannot be had: {NOTHING.format('0.5')}")
+
+
+def test_a_trunk_that_buys_nothing_is_refused(recipe, store):
+    forks = {"every": 64, "triggers": [{"examples": 8}]}
+    with pytest.raises(UsageError, match=r"forks: 3 usd buy no demonstration at 12\.5 each"):
+        plan_study(recipe(**{**CHEAP, "shares": [], "forks": forks}), store)
 
 
 @pytest.fixture
