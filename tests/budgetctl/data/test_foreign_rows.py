@@ -12,6 +12,7 @@ import pytest
 
 from budgetctl.data.columns import Columns
 from budgetctl.data.pool import held_out_prompts, load_pool
+from budgetctl.data.records import read_records
 from budgetctl.data.sources import LocalFiles
 from budgetctl.data.sources.files import SetAside
 from budgetctl.data.supply import supply_of
@@ -205,11 +206,23 @@ def test_different_answers_to_one_prompt_stay_and_repetitions_go(tmp_path):
         ("t.json", b'{"q": "x"}', r"expected a list of objects, found a dict"),
         ("t.json", b'[{"q": "x"}, 5]', r"row 2: expected an object, found a int|row 1"),
         ("t.json", b'[{"q": ]', r"t\.json, line 1: not valid JSON"),
-        ("t.csv", b"q,a\nx,y\nx,y,z\n", r"line 3: it has another number of cells"),
-        ("t.csv", b"q,a\nx\n", r"line 2: it has another number of cells"),
-        ("t.csv", b"q,a\n\xff,y\n", r"not valid UTF-8 near line"),
-        ("t.csv", b'q,a\n"x,y\n', r"not valid CSV"),
-        ("t.csv", b"q,a,q\nx,y,z\n", r"t\.csv: the first line names 'q' more than once"),
+        ("t.csv", b"q,a\nx,y\nx,y,z\n", r"line 3: it has 3 cells, and the first line 2"),
+        ("t.csv", b"q,a\nx\n", r"line 2: it has 1 cells, and the first line 2"),
+        ("t.csv", b'q,a\n"x\n\ny",z\n\n"one\ntwo"\n', r"t\.csv, line 6: it has 1 cells"),
+        ("t.csv", b"q,a\n" + b"x,y\n" * 5000 + b"x,\xff\n" + b"x,y\n" * 5000, r"line 5002: not valid UTF-8"),
+        ("t.csv", b'q,a\nx,y\n"x,y\n' + b"x,y\n" * 9, r"line 3: not valid CSV"),
+        ("t.csv", b"q,a,q\nx,y,z\n", r"t\.csv, line 1: it names 'q' more than once"),
+        (
+            "t.jsonl",
+            b'{"q": ' + b"9" * 5000 + b"}",
+            r"line 1: holds a whole number of more than 4,300 digits",
+        ),
+        (
+            "t.json",
+            b'[{"q": ' + b"9" * 5000 + b"}]",
+            r"t\.json: holds a whole number of more than 4,300 digits",
+        ),
+        ("t.json", b'[{"q": "x"},\n{"q" 3}]', r"t\.json, line 2: not valid JSON"),
         ("t.json", b"[" * 100_000, r"t\.json: nested too deeply"),
         ("t.json", b'[{"q": "x\\ud800", "a": "y"}]', r"row 1: the escape \\ud800 is half a character"),
         ("t.jsonl", b'{"q": ' + b"[" * 100_000, r"line 1: nested too deeply"),
@@ -222,6 +235,19 @@ def test_bad_files_are_named_with_the_place(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
+def test_a_byte_order_mark_is_passed_over(tmp_path, ending):
+    path = write(tmp_path / f"t.{ending}", ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read(path)) == 40
+
+
+def test_a_row_of_a_csv_file_is_named_by_the_line_it_begins_on(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('q,a\n"one\nand more",y\n\n"two\nand more",\n')
+    assert [where.rpartition(" ")[2] for where, _ in read_records(path, "csv")] == ["2", "5"]
 
 
 def test_whole_surrogate_pairs_are_characters(tmp_path):
