@@ -1,26 +1,20 @@
-"""The data and pairs stages in a real store."""
+"""The data stage in a real store."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from itertools import pairwise
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from budgetctl.console import SilentReporter
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import schema_of
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.stages.data import DataIdentity, DataStage, TokenLimit
-from budgetctl.stages.execute import execute
-from budgetctl.stages.pairs import PairsIdentity, PairsStage
-from budgetctl.stages.stage import Execution, payload_of
+from budgetctl.stages.stage import payload_of
 from store import Payload, Store
+from tests.budgetctl.stages.data_artifacts import card, rows, run
 
 SMALL = {"train": 300, "dev": 40, "test": 40}
 
@@ -33,21 +27,6 @@ def store(tmp_path):
 @pytest.fixture
 def supply():
     return supply_of("arith", None, SMALL)
-
-
-def run(stage, store, sources=None, keep=None):
-    outcome = execute(stage, store, Execution(sources=sources or {}), SilentReporter(), keep=keep)
-    return outcome.artifact
-
-
-def rows(artifact, kind):
-    table = pq.read_table(artifact.path(f"{kind}.parquet"))
-    assert table.schema.remove_metadata() == schema_of(kind)
-    return table.to_pylist()
-
-
-def card(artifact):
-    return json.loads(artifact.path("card.json").read_text())
 
 
 def test_the_four_layouts(store, supply):
@@ -185,39 +164,6 @@ def test_lengths_without_a_model_are_refused(supply):
         DataStage(limited)
 
 
-def answers_to(store, prompts, supply):
-    """A gen artifact in which a prompt's answers are right, wrong, or both."""
-    given = []
-    for number, row in enumerate(rows(prompts, "eval")):
-        right, wrong = f"#### {row['reference']}", "#### 0"
-        for sample, text in enumerate(((right, wrong), (right, right), (wrong, wrong))[number % 3]):
-            given.append({"prompt_id": row["prompt_id"], "sample": sample, "text": text, "token_ids": [1],
-                          "finish_reason": "stop", "logprob": -1.0})  # fmt: skip
-    payload = Payload(stage="gen", revision=1, identity={"made": "up"}, parents={"prompts": prompts.key})
-    draft = store.draft(payload)
-    pq.write_table(pa.Table.from_pylist(given), draft.files / "generations.parquet")
-    draft.publish({}, {})
-    return payload.key
-
-
-@pytest.mark.parametrize(("kind", "count"), [("pref", 10), ("unpaired", 10), ("sft", 20)])
-def test_rows_from_judged_answers(store, supply, kind, count):
-    prompts = run(eval_data(supply, "train", 30), store)
-    gen = answers_to(store, prompts, supply)
-    identity = PairsIdentity(task="arith", scorer_version=1, kind=kind, size=None)
-    artifact = run(PairsStage(identity, gen, prompts.key), store)
-    made = rows(artifact, kind)
-    assert card(artifact)["annotations"] == count
-    assert len(made) == count * (2 if kind == "unpaired" else 1)
-    if kind == "pref":
-        assert {row["rejected"][0]["content"] for row in made} == {"#### 0"}
-        counted = Counter(card(artifact)["left_out"])
-        assert counted == {"prompts without a right answer": 10, "prompts without a wrong answer": 10}
-    limited = PairsStage(identity.model_copy(update={"size": count + 1}), gen, prompts.key)
-    with pytest.raises(ShortageError, match=f"has {count} "):
-        run(limited, store)
-
-
 def test_the_card_says_what_the_sides_share(store, supply, shared_data):
     overlap = card(run(preference_data(supply, 60, 1, n_sft=150), store))["overlap"]
     assert overlap["prompts"] == {"pref": 60, "sft": 150, "dev": 40, "test": 40}
@@ -244,73 +190,6 @@ def test_the_card_says_what_was_left_out_for_dev_and_test_and_how_it_was_worded(
     assert told["overlap"]["normalised"]["left out"] == {"sft": 0, "dev": 0, "test": 3, "left out": 3}
     assert told["overlap"]["exact"]["left out"]["test"] == 1
     assert told["overlap"]["normalised"]["sft"]["test"] == 0
-
-
-@pytest.fixture
-def own_questions(tmp_path):
-    """The supply of a recipe whose eval side has the given rows by split."""
-
-    def make(**splits):
-        for split, lines in splits.items():
-            (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        files = {split: [f"{split}.jsonl"] for split in splits}
-        own = {"files": files, "columns": {"prompt": "q", "reference": "r"}}
-        return supply_of("gsm8k", tmp_path, {"eval": own})
-
-    return make
-
-
-def test_a_reference_that_cannot_be_scored_fails_before_anything_is_asked(store, own_questions):
-    lines = [{"q": "How many?", "r": "12"}, {"q": "And how many more?", "r": "none at all"}]
-    supply = own_questions(test=lines)
-    with pytest.raises(
-        UsageError,
-        match=r"the files \(test\): the prompt 'And how many more\?' cannot be scored: .* a number, got 'none at all'",
-    ):
-        run(eval_data(supply, "test", None), store, supply.located)
-
-
-def test_a_repeated_prompt_is_asked_once_whatever_the_order(store, own_questions):
-    lines = [{"q": f"Question {n}?", "r": str(n)} for n in range(4)] + [{"q": "question  2?", "r": "2"}] * 2
-    found = []
-    for order in (lines, lines[::-1]):
-        supply = own_questions(test=order)
-        artifact = run(eval_data(supply, "test", None), store, supply.located)
-        assert card(artifact)["left_out"] == {"repeated prompts": 1, "repeated rows": 1}
-        found.append(
-            sorted((row["prompt"][-1]["content"], row["reference"]) for row in rows(artifact, "eval"))
-        )
-    assert found[0] == found[1]
-    assert len(found[0]) == 4
-
-
-@pytest.mark.parametrize("split", ["test", "train"])
-def test_a_prompt_with_two_references_is_refused(store, own_questions, split):
-    lines = [{"q": "One and two?", "r": "3"}, {"q": "one and  two?", "r": "4"}]
-    supply = own_questions(**{"test": [{"q": "x", "r": "1"}], split: lines})
-    with pytest.raises(UsageError, match=r"the prompt 'one and  two\?' has two references, '3' and '4'"):
-        run(eval_data(supply, split, None), store, supply.located)
-
-
-def test_dev_rows_that_are_test_rows_do_not_decide(store, own_questions):
-    dev = [{"q": f"Question {n}?", "r": "1"} for n in range(6)]
-    test = [{"q": f"question {n}?", "r": "1"} for n in range(4, 9)] + [{"q": "Question 5?", "r": "1"}]
-    supply = own_questions(dev=dev, test=test)
-    artifact = run(eval_data(supply, "dev", None), store, supply.located)
-    assert {row["prompt"][-1]["content"] for row in rows(artifact, "eval")} == {
-        f"Question {n}?" for n in range(4)
-    }
-    told = card(artifact)
-    assert told["left_out"] == {"rows with a prompt of test": 2}
-    assert told["overlap"]["prompts"] == {"dev": 4, "test": 5, "left out": 2}
-    assert told["overlap"]["normalised"]["dev"]["test"] == 0
-    assert (
-        told["overlap"]["normalised"]["left out"]["test"],
-        told["overlap"]["exact"]["left out"]["test"],
-    ) == (2, 1)
-    with pytest.raises(ShortageError, match=r"has 4 prompts left \(left out: 2 rows with a prompt of test\)"):
-        run(eval_data(supply, "dev", 5), store, supply.located)
-    assert len(rows(run(eval_data(supply, "test", None), store, supply.located), "eval")) == 5
 
 
 def test_an_unpaired_card_records_balanced_weights(store, supply):
