@@ -9,18 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from budgetctl.__main__ import run
+from budgetctl.models.encoding import Encoder
 from budgetctl.tasks.arith import ArithTask
 from store import Store
 
 
 @pytest.fixture
 def pairs(tmp_path: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The command over a random model whose answers count as right when they have an even number of letters."""
+    """The command over a random model whose answers end at every third token, right when their letters are even."""
 
     def score(self: Any, text: str, reference: str, truncated: bool) -> dict[str, float]:
         return {"correct": float(len(text) % 2 == 0)}
 
     monkeypatch.setattr(ArithTask, "score", score)
+    monkeypatch.setattr(Encoder, "stop_ids", property(lambda self: tuple(range(0, len(self.tokenizer), 3))))
 
     def call(*words: str) -> int:
         small = [
