@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from budgetctl.data.files import content_hash
 from budgetctl.data.sources.hub import HubDataset
+from budgetctl.data.sources.hub_layout import MissingPartError
 from budgetctl.errors import BudgetctlError, UsageError
 
 WANTED_FILES = ("*.parquet", "*.jsonl", "*.json", "*.csv")
@@ -108,6 +109,29 @@ def _written_once(path: Path, text: str) -> str:
     finally:
         draft.unlink(missing_ok=True)
     return path.read_text("utf-8").strip()
+
+
+def cached(dataset: HubDataset, revisions: FrozenRevisions) -> Path | None:
+    """The folder with a dataset's files that an earlier fetch left on this machine; the hub is not asked.
+
+    Returns:
+        None where it is not known which commit is meant, or the files are not there. A commit that was declared, and
+        perhaps never fetched whole, must have files of every split.
+    """
+    commit = revisions.commit(dataset)
+    if commit is None:
+        return None
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        folder = Path(
+            snapshot_download(dataset.repository, repo_type="dataset", revision=commit, local_files_only=True)
+        )
+        whole = not dataset.pinned or all(dataset.files_by_split(folder).values())
+    except (LocalEntryNotFoundError, MissingPartError):
+        return None
+    return folder if whole else None
 
 
 def fetch(dataset: HubDataset, revisions: FrozenRevisions, offline: bool) -> tuple[Path, str]:

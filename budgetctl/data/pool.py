@@ -70,6 +70,21 @@ def load_pool(
     return _pool(source.batches(stored, split, located, sift.left_out), sift, folder)
 
 
+def names_in_batches(
+    source: Source,
+    kind: Kind,
+    located: Mapping[str, Path],
+    held_out: frozenset[str] = frozenset(),
+    counter: TokenCounter | None = None,
+) -> Names:
+    """As `load_pool`, of training rows and without keeping them."""
+    sift = _BatchSift(kind, held_out, HELD_OUT, counter)
+    for batch in source.batches(kind, "train", located, sift.left_out):
+        sift.usable(batch)
+    lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
+    return Names(sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out)
+
+
 def pool_of(batches: Iterable[pa.RecordBatch], kind: Kind) -> Pool:
     """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
     return _pool(batches, _BatchSift(kind), None)

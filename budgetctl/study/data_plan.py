@@ -53,7 +53,7 @@ def cell_rows(recipe: Recipe, store: Store) -> list[CellRows]:
 
 
 def _cells(plan: Plan, store: Store) -> Iterator[CellRows]:
-    found = find_rows(plan, store, count_tokens=True)
+    found = find_rows(plan, store)
     reasons = refusals(plan, found)
     for cell in plan.cells:
         if cell.axes["method"] is None or "role" in cell.axes:

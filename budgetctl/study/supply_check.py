@@ -32,14 +32,15 @@ def require_rows(plan: Plan, store: Store) -> None:
         raise UsageError("\n".join([*listed, "change the budget, or leave these cells out of the grid"]))
 
 
-def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[str, Found]:
+def find_rows(plan: Plan, store: Store) -> Mapping[str, Found]:
     """Look for the rows of every data stage of the plan's cells that is not published.
+
+    Hub datasets are read where they were fetched before. While the base whose tokenizer counts is not in the store,
+    rows that are too long count as usable, and what a budget in tokens buys stays unknown.
 
     Args:
         plan: The study.
-        store: What is published needs no look.
-        count_tokens: Also count tokens, where the base whose tokenizer counts is in the store. Without that, rows
-            that are too long count as usable, and what a budget in tokens buys stays unknown.
+        store: What is published needs no look; has the bases.
 
     Returns:
         Key of a data stage → what was found.
@@ -50,7 +51,7 @@ def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[s
     if not missing:
         return {}
     located = {digest: Path(path) for digest, path in plan.sources.items()}
-    counter = RowCounter(located, store if count_tokens else None)
+    counter = RowCounter(located, store)
     return {
         key: counter.find(DataIdentity.model_validate(plan.stages[key].identity), plan.stages[key].parents)
         for key in missing

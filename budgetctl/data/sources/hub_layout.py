@@ -12,6 +12,10 @@ from budgetctl.errors import UsageError
 _PART = re.compile(r"(?P<head>.*-)(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})(?P<ending>\.\w+)")
 
 
+class MissingPartError(UsageError):
+    """A split is numbered in parts, and not all of them are there."""
+
+
 def split_files(folder: Path, stem: str, what: str) -> list[Path]:
     """The files that hold a split, in order: `train.jsonl`, `train-00000-of-00002.parquet`, `data/train-….parquet`.
 
@@ -59,4 +63,4 @@ def _require_parts(files: list[Path]) -> None:
         for number in range(int(part["count"])):
             name = f"{part['head']}{number:05d}-of-{part['count']}{part['ending']}"
             if name not in there:
-                raise UsageError(f"{path.parent} has {path.name} but no {name}; bring the missing part")
+                raise MissingPartError(f"{path.parent} has {path.name} but no {name}; bring the missing part")
