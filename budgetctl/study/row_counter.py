@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from budgetctl.console import make_reporter
 from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import Kind
+from budgetctl.data.layouts import KIND_NAMES, Kind
 from budgetctl.data.sources import AnySource, HubDataset
 from budgetctl.stages.data import DataIdentity
 from store import Store
@@ -104,7 +105,10 @@ class RowCounter:
         counted = "" if counting is None else f"{counting} {wanted.system_prompt} {wanted.tokens}"
         name = f"{kind} {source.model_dump_json()} {held_out} {counted}"
         if name not in self._pools:
-            counter = None if counting is None else self._token_counter(wanted, counting, kind)
+            counter = None
+            if counting is not None:
+                make_reporter().say(f"counting the tokens of {source.title} ({KIND_NAMES[kind]})")
+                counter = self._token_counter(wanted, counting, kind)
             self._pools[name] = self._load(source, kind, self._prompts_of(held_out), counter)
         return name, self._pools[name]
 
