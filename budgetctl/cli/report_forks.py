@@ -80,7 +80,7 @@ def _plan(
     if grid is not None:
         from budgetctl.study.build import plan_study  # noqa: PLC0415
 
-        return plan_study(recipe_from(grid, settings, thresholds), store)
+        return plan_study(recipe_from(grid, settings, thresholds), store, check=False)
     from budgetctl.study.plan import Plan  # noqa: PLC0415
 
     assert plan_id is not None

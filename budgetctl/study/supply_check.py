@@ -7,7 +7,8 @@ from pathlib import Path
 
 from budgetctl.errors import UsageError
 from budgetctl.stages.data import DataIdentity
-from budgetctl.study.plan import Plan
+from budgetctl.study.numerals import in_full
+from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.row_counter import NOTHING_KNOWN, Found, RowCounter
 from store import Store
 
@@ -28,17 +29,18 @@ def require_rows(plan: Plan, store: Store) -> None:
     if problems:
         listed, more = problems[:MOST_SHOWN], len(problems) - MOST_SHOWN
         listed += [f"… and {more} more cells"] if more > 0 else []
-        raise UsageError("\n".join([*listed, "lower the budget, or leave these cells out of the grid"]))
+        raise UsageError("\n".join([*listed, "change the budget, or leave these cells out of the grid"]))
 
 
-def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[str, Found]:
+def find_rows(plan: Plan, store: Store) -> Mapping[str, Found]:
     """Look for the rows of every data stage of the plan's cells that is not published.
+
+    Hub datasets are read where they were fetched before. While the base whose tokenizer counts is not in the store,
+    rows that are too long count as usable, and what a budget in tokens buys stays unknown.
 
     Args:
         plan: The study.
-        store: What is published needs no look.
-        count_tokens: Also count tokens, where the base whose tokenizer counts is in the store. Without that, rows
-            that are too long count as usable, and what a budget in tokens buys stays unknown.
+        store: What is published needs no look; has the bases.
 
     Returns:
         Key of a data stage → what was found.
@@ -49,7 +51,7 @@ def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[s
     if not missing:
         return {}
     located = {digest: Path(path) for digest, path in plan.sources.items()}
-    counter = RowCounter(located, store if count_tokens else None)
+    counter = RowCounter(located, store)
     return {
         key: counter.find(DataIdentity.model_validate(plan.stages[key].identity), plan.stages[key].parents)
         for key in missing
@@ -62,6 +64,17 @@ def refusals(plan: Plan, found: Mapping[str, Found]) -> dict[str, str]:
     for cell in plan.cells:
         sides = [found.get(cell.stages.get(role, ""), NOTHING_KNOWN) for role in DATA_ROLES]
         reason = "; ".join(dict.fromkeys(side.refused for side in sides if side.refused))
+        if cell.axes["method"] is not None and cell.stages.keys().isdisjoint(DATA_ROLES):
+            reason = _buys_nothing(plan, cell)
         if reason:
             reasons[cell.name] = reason
     return reasons
+
+
+def _buys_nothing(plan: Plan, cell: PlannedCell) -> str:
+    """Measured, such a cell would be the untrained base under another name."""
+    cost = plan.recipe["cost"]
+    return (
+        f"{in_full(cell.axes['budget'])} {cost['currency']} buy no row at share {in_full(cell.axes['share'])}: a "
+        f"demonstration costs {in_full(cost['sft'])}, a pair {in_full(cost['pft'])}"
+    )
