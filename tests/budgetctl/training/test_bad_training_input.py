@@ -36,6 +36,12 @@ from budgetctl.training.versions import check_versions
         ({"method": "dpo", "gamma": 0.5}, "option of simpo, not of dpo"),
         ({"method": "simpo", "gamma": -1}, "greater than or equal to 0"),
         ({"method": "simpo", "beta": 0}, "greater than 0"),
+        ({"method": "dpo", "desirable_weight": 2}, "desirable_weight is an option of kto, not of dpo"),
+        ({"method": "simpo", "undesirable_weight": 2}, "undesirable_weight is an option of kto, not of simpo"),
+        ({"lora": {"dropout": 0.1}}, "lora.dropout is an option of sft"),
+        ({"weights": "full", "lora": {"rank": 8}}, "leave lora out"),
+        ({"weights": "full", "adapter": "continue"}, "no meaning for weights: full"),
+        ({"lora": {"targets": []}}, "targets is empty"),
         ({"lora": {"r": 8}}, "r"),
         ({"epochs": 0}, "greater than 0"),
         ({"backend": "axolotl"}, "backend"),
@@ -50,6 +56,19 @@ from budgetctl.training.versions import check_versions
 def test_settings(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         PftSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "kto", "desirable_weight": 2, "undesirable_weight": 0.5},
+        {"method": "dpo", "desirable_weight": 1, "undesirable_weight": 1, "lora": {"dropout": 0}},
+        {"weights": "full", "lora": LoraSettings().model_dump(), "adapter": "stack"},
+        {"lora": {"targets": [], "extra_targets": ["embed_tokens"]}},
+    ],
+)
+def test_settings_that_are_the_defaults_or_do_something(settings: dict[str, Any]) -> None:
+    assert PftSettings.model_validate(settings)
 
 
 def test_a_row_longer_than_max_length(make_job: Any) -> None:
