@@ -31,6 +31,11 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, float]] = {
 """Method → its own defaults, as its authors use them."""
 
 
+MOST_SEED = 2**32 - 1
+"""NumPy's random numbers start from 32 bits."""
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+
+
 class LoraSettings(Frozen):
     """Shape of one adapter. The defaults are the study's, which are also common today."""
 
@@ -49,7 +54,9 @@ class LoraSettings(Frozen):
     @model_validator(mode="after")
     def _adapts_something(self) -> Self:
         if not self.targets and not self.extra_targets:
-            raise ValueError("targets is empty, so that nothing would be trained; leave it out for the seven projections")
+            raise ValueError(
+                "targets is empty, and nothing would be trained; leave it out for the seven projections"
+            )
         return self
 
 
@@ -95,7 +102,9 @@ class TrainingSettings(Frozen):
     @model_validator(mode="after")
     def _full_weights_have_no_adapter(self) -> Self:
         if self.weights == "full" and self.lora != LoraSettings():
-            raise ValueError("weights: full trains every weight and no adapter; leave lora out, or use weights: lora")
+            raise ValueError(
+                "weights: full trains every weight and no adapter; leave lora out, or use weights: lora"
+            )
         return self
 
     @model_validator(mode="after")
@@ -194,5 +203,7 @@ class PftSettings(TrainingSettings):
                 "lora.dropout is an option of sft; preference losses are computed without dropout, so leave it out here"
             )
         if self.weights == "full" and self.adapter != "stack":
-            raise ValueError(f"adapter: {self.adapter} has no meaning for weights: full, which has no adapters")
+            raise ValueError(
+                f"adapter: {self.adapter} has no meaning for weights: full, which has no adapters"
+            )
         return self
