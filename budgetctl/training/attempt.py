@@ -68,7 +68,9 @@ def attempt(
     check_versions(settings.backend)
     if job.threads:
         torch.set_num_threads(job.threads)
-    per_process = _rows_per_process(job, settings)
+    if job.micro_batch is not None and job.micro_batch < 1:
+        raise UsageError(f"The micro-batch must be at least 1 row, not {job.micro_batch}.")
+    per_process = settings.batch_size // job.processes
     device = choose_device(job.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -132,17 +134,6 @@ def attempt(
         **observed,
         **_device_metrics(device),
     }
-
-
-def _rows_per_process(job: TrainingJob, settings: TrainingSettings) -> int:
-    if job.micro_batch is not None and job.micro_batch < 1:
-        raise UsageError(f"The micro-batch must be at least 1 row, not {job.micro_batch}.")
-    if settings.batch_size % job.processes:
-        raise UsageError(
-            f"A batch of {settings.batch_size} rows cannot be split evenly over {job.processes} processes; use a "
-            "number of processes that divides it."
-        )
-    return settings.batch_size // job.processes
 
 
 def _load(

@@ -11,9 +11,9 @@ from budgetctl.training import unsloth_backend
 from budgetctl.training.attempt import OutOfMemory, attempt
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Metric, TrainingJob
+from budgetctl.training.layout import check_layout
 from budgetctl.training.microbatch import smaller
 from budgetctl.training.processes import Starter, attempt_in_processes
-from budgetctl.training.sharding import check_can_shard
 
 
 def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Metric]:
@@ -31,7 +31,8 @@ def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Me
         InterruptedRunError: It was asked to stop; the next call with the same scratch goes on.
         BudgetctlError: A guard fired, such as a first DPO loss that is not ln 2, or not even one row fits.
     """
-    check_can_shard(job, settings)
+    needs_whole_model = job.watched is not None or job.annealing is not None
+    check_layout(settings, job.processes, job.shard, needs_whole_model)
     recompute = False
     starter = None
     if settings.backend == "unsloth":
