@@ -37,7 +37,10 @@ from budgetctl.training.versions import check_versions
         ({"method": "simpo", "gamma": -1}, "greater than or equal to 0"),
         ({"method": "simpo", "beta": 0}, "greater than 0"),
         ({"method": "dpo", "desirable_weight": 2}, "desirable_weight is an option of kto, not of dpo"),
-        ({"method": "simpo", "undesirable_weight": 2}, "undesirable_weight is an option of kto, not of simpo"),
+        (
+            {"method": "simpo", "undesirable_weight": 2},
+            "undesirable_weight is an option of kto, not of simpo",
+        ),
         ({"lora": {"dropout": 0.1}}, "lora.dropout is an option of sft"),
         ({"weights": "full", "lora": {"rank": 8}}, "leave lora out"),
         ({"weights": "full", "adapter": "continue"}, "no meaning for weights: full"),
@@ -85,6 +88,12 @@ def test_a_row_longer_than_the_context(make_job: Any, tmp_path: Path) -> None:
         train(make_job(data=tmp_path / "l.parquet"), SftSettings())
 
 
+def test_a_prompt_that_leaves_no_room_to_cut(make_job: Any) -> None:
+    with pytest.raises(UsageError, match=r"has a prompt of \d+ tokens, and max_length of 8 would leave nothing") as said:
+        train(make_job(), SftSettings(max_length=8, overlong="truncate"))
+    assert "overlong: truncate" not in str(said.value)
+
+
 def test_truncation_is_counted(make_job: Any) -> None:
     metrics = train(make_job(), SftSettings(max_length=16, overlong="truncate", epochs=1))
     assert metrics["truncated_rows"] > 0
@@ -105,7 +114,7 @@ def test_an_adapter_of_another_base(make_job: Any, make_small_base: Callable[...
 
 
 def test_a_tokenizer_without_the_templates_tokens(make_job: Any) -> None:
-    with pytest.raises(UsageError, match="template of the model's family"):
+    with pytest.raises(UsageError, match="Choose a base whose tokenizer has it"):
         train(make_job(template=Template.named("chatml")), SftSettings())
 
 
