@@ -49,6 +49,7 @@ from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution, Stage
 from budgetctl.study.bases import FoundBase, base_request, find_base
 from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
+from budgetctl.study.starts import Start
 from store import Artifact, Store
 
 LIMITS_S = {
@@ -187,7 +188,7 @@ def three_methods(bench: Bench, base: FoundBase, name: str, n_rows: int, n_pairs
     bench.note(f"{name}, SFT", sft)
     for method in METHODS:
         pairs = bench.pairs(bench.size(n_pairs), method)
-        tuned = bench.do(pft_stage(base, sft.key, pairs, bench.settings(method=method), 0))
+        tuned = bench.do(pft_stage(base, Start(sft.key), pairs, bench.settings(method=method), 0))
         bench.note(f"{name}, {method.upper()} stacked", tuned)
 
 
@@ -214,7 +215,7 @@ def unsloth(bench: Bench) -> None:
     bench.note("1B shape, SFT, unsloth", fast, worst_loss_difference_to_trl=apart(plain, fast))
     pairs = bench.pairs(bench.size(160))
     given = bench.settings(backend="unsloth", precision="bfloat16")
-    bench.note("1B shape, DPO stacked, unsloth", bench.do(pft_stage(base, fast.key, pairs, given, 0)))
+    bench.note("1B shape, DPO stacked, unsloth", bench.do(pft_stage(base, Start(fast.key), pairs, given, 0)))
 
 
 def kill(bench: Bench) -> None:
@@ -268,7 +269,7 @@ def learning(bench: Bench) -> None:
 
 def preferring(bench: Bench) -> None:
     base, parent, pairs = bench.base(), bench.store.resolve(bench.options.sft), bench.options.pairs
-    dpo = bench.do(pft_stage(base, parent, bench.store.resolve(pairs), bench.settings(epochs=2), 0))
+    dpo = bench.do(pft_stage(base, Start(parent), bench.store.resolve(pairs), bench.settings(epochs=2), 0))
     bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo, key=dpo.key)
     bench.score("DPO", base, dpo.key)
 
