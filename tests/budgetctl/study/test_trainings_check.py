@@ -68,7 +68,9 @@ def test_an_adapter_that_trains_on_has_one_key_whatever_is_repeated_of_its_shape
     assert stacked[0] == stacked[2] != stacked[1]
 
 
-def test_the_shape_of_a_new_adapter_stays_where_there_is_none_to_train_on(plan_of: Callable[..., Plan]) -> None:
+def test_the_shape_of_a_new_adapter_stays_where_there_is_none_to_train_on(
+    plan_of: Callable[..., Plan],
+) -> None:
     shape = {"lora": {"rank": 8}}
     plan = plan_of(sft=shape, pft={"adapter": "continue", **shape})
     ranks = {
@@ -101,9 +103,7 @@ def test_processes_that_a_training_cannot_have(
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
-def test_the_commands_refuse_them(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands_refuse_them(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(json.dumps({**RECIPE, "pft": {"batch_size": 9}}))
     assert run([command, "--grid", str(recipe), "--store", str(tmp_path / "store"), "--processes", "2"]) == 2
@@ -120,10 +120,13 @@ def test_adapters_that_vllm_cannot_serve(
     shutil.copytree(make_small_base("chatml"), qwen)
     config = json.loads((qwen / "config.json").read_text())
     (qwen / "config.json").write_text(json.dumps({**config, "model_type": "qwen2"}))
-    asked: dict[str, Any] = {"eval": {"engine": "vllm"}} if section == "eval" else {"forks": {**FORKS, "engine": "vllm"}}
+    before: dict[str, Any] = FORKS if section == "forks" else {}
+    asked = {section: {**before, "engine": "vllm"}}
     adapted = {"lora": {"extra_targets": ["embed_tokens", "lm_head"]}}
     for base in (str(qwen), "qwen2-7B"):
-        with pytest.raises(UsageError, match=r"vllm serves no adapters on embed_tokens and lm_head for .*\(qwen2\)"):
+        with pytest.raises(
+            UsageError, match=r"vllm serves no adapters on embed_tokens and lm_head for .*\(qwen2\)"
+        ):
             plan_of(base=base, by_base={base: adapted}, **asked)
         assert plan_of(base=base, **asked)
         assert plan_of(base=base, by_base={base: adapted})

@@ -89,7 +89,8 @@ def test_a_row_longer_than_the_context(make_job: Any, tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_leaves_no_room_to_cut(make_job: Any) -> None:
-    with pytest.raises(UsageError, match=r"has a prompt of \d+ tokens, and max_length of 8 would leave nothing") as said:
+    sentence = r"has a prompt of \d+ tokens, and max_length of 8 would leave nothing"
+    with pytest.raises(UsageError, match=sentence) as said:
         train(make_job(), SftSettings(max_length=8, overlong="truncate"))
     assert "overlong: truncate" not in str(said.value)
 
