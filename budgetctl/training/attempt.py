@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from budgetctl.errors import InterruptedRunError, UsageError
+from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
 from budgetctl.models.encoding import Encoder
+from budgetctl.models.folders import parameter_count
 from budgetctl.models.loading import LoadedBase, choose_device, load_base
 from budgetctl.models.policy import Policy, continued_adapter, load_full, new_adapter
 from budgetctl.training.arguments import Shape, on_one_gpu
@@ -59,10 +60,11 @@ def attempt(
         main_process: Whether this process tells people and publishes.
 
     Raises:
-        OutOfMemory: The micro-batch does not fit; the last finished step is kept.
+        OutOfMemory: The micro-batch does not fit; the last finished step is kept (of several processes, the last
+            regular checkpoint).
         InterruptedRunError: It was asked to stop; a checkpoint is written.
         UsageError: Rows, checkpoint and base do not fit each other.
-        BudgetctlError: A guard fired.
+        BudgetctlError: A guard fired, or the weights alone do not fit.
     """
     started = time.monotonic()
     check_versions(settings.backend)
@@ -74,9 +76,7 @@ def attempt(
     device = choose_device(job.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    base, policy = _load(job, settings, torch.device("cpu") if job.shard else device, recompute)
-    if job.shard:
-        base, policy = replace(base, device=device), shard(base.model, policy, device, job.processes)
+    base, policy = _loaded(job, settings, device, recompute)
     encoder = Encoder(base.tokenizer, job.template)
     limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
     method = method_of(job, settings, encoder, limits)
@@ -134,6 +134,30 @@ def attempt(
         **observed,
         **_device_metrics(device),
     }
+
+
+def _loaded(
+    job: TrainingJob, settings: SftSettings | PftSettings, device: torch.device, recompute: bool
+) -> tuple[LoadedBase, Policy]:
+    """Load what is trained, spread over the processes if it is to be.
+
+    Raises:
+        BudgetctlError: The GPU has no room for the weights.
+    """
+    try:
+        base, policy = _load(job, settings, torch.device("cpu") if job.shard else device, recompute)
+        if job.shard:
+            base, policy = replace(base, device=device), shard(base.model, policy, device, job.processes)
+    except torch.cuda.OutOfMemoryError as error:
+        ways = {"lora": "use weights: qlora, ", "full": "use weights: lora, ", "qlora": ""}[settings.weights]
+        if settings.weights != "qlora":
+            ways += "a larger N, " if job.shard else "spread it with --shard and --processes N, "
+        billions = parameter_count(job.base) / 1e9
+        raise BudgetctlError(
+            f"The model's {billions:.2g} billion weights do not fit into the memory of {device}: {ways}or use a larger "
+            "GPU (or one on which nothing else runs)."
+        ) from error
+    return base, policy
 
 
 def _load(

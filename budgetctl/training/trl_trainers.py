@@ -127,8 +127,13 @@ class _Checkpoints:
             raise
         if not self._is_number(loss):
             self._keep_last_good()
+            whose = (
+                "Another process's loss is not a number"
+                if torch.isfinite(loss)
+                else f"The loss became {float(loss)}"
+            )
             raise BudgetctlError(
-                f"The loss became {float(loss)} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
+                f"{whose} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
                 f"weights after step {self.state.global_step} are kept in the draft; lower the learning rate or look "
                 "at the rows of that step."
             )

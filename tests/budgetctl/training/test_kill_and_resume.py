@@ -10,16 +10,18 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from training_results import curve_values, largest_difference
 
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.run import train
-from budgetctl.training.trl_trainers import last_checkpoint
+from budgetctl.training.trl_trainers import _Checkpoints, last_checkpoint
 
 GENTLE = OptimizerSettings(learning_rate=1e-3)
 SMALL = LoraSettings(rank=4)
@@ -134,3 +136,21 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_step(make_job: A
     assert kept is not None
     assert kept.name == "checkpoint-1"
     assert not list(job.out.iterdir())
+
+
+class _Finite:
+    """A trainer of one of two processes, whose own loss is a number."""
+
+    def training_step(self) -> torch.Tensor:
+        return torch.tensor(6.78)
+
+
+class _OneOfTwo(_Checkpoints, _Finite):
+    model = torch.nn.Linear(1, 1)
+    state = SimpleNamespace(global_step=0, max_steps=12)
+    accelerator = SimpleNamespace(num_processes=2, reduce=lambda finite, _: finite)  # the other one's is none
+
+
+def test_a_process_whose_own_loss_is_a_number_says_that_anothers_is_none() -> None:
+    with pytest.raises(BudgetctlError, match=r"^Another process's loss is not a number at step 1 of 12"):
+        _OneOfTwo().training_step()
