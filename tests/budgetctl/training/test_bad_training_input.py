@@ -172,6 +172,23 @@ def test_a_batch_that_cannot_be_cut_in_processes(method: str, make_job: Any) -> 
         train(make_job("pref.parquet", processes=2), PftSettings(method=method, batch_size=8))
 
 
+@pytest.mark.parametrize(
+    ("device", "processes", "sentence"),
+    [
+        ("cuda:1", 2, "--processes 2 takes one GPU each; leave --device cuda:1 out"),
+        ("auto", 4, "--processes 4 needs as many GPUs, and this process sees 2"),
+        ("cuda", 4, "--processes 4 needs as many GPUs, and this process sees 2"),
+    ],
+)
+def test_processes_that_would_share_a_gpu(
+    device: str, processes: int, sentence: str, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(UsageError, match=sentence):
+        train(make_job(device=device, processes=processes), SftSettings())
+
+
 def test_untried_versions() -> None:
     tried = {"torch": "2.13.0+cpu", "transformers": "5.19.0", "trl": "1.16.0", "peft": "0.21.2"}
     check_versions(installed=tried)
