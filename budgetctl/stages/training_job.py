@@ -49,7 +49,7 @@ def run_training(
         **execution.study,
     }
     name, group = f"{payload.stage}-{payload.key[:12]}", execution.study.get("plan")
-    with tracker(execution.track, name, config, context.reporter, group) as track:
+    with tracker(execution.track, name, config, context.reporter, group, context.keep) as track:
         job = TrainingJob(
             base=context.parents["base"].path(),
             parent=parent,
