@@ -24,6 +24,7 @@ from budgetctl.training.methods import Method, method_of
 from budgetctl.training.microbatch import first_micro_batch
 from budgetctl.training.observer import observer_of
 from budgetctl.training.order import RowOrder, Stretch
+from budgetctl.training.reference_pass import ReferencePass
 from budgetctl.training.rows import Limits
 from budgetctl.training.sharding import gathered, shard
 from budgetctl.training.trl_trainers import last_checkpoint
@@ -62,7 +63,7 @@ def attempt(
     Raises:
         OutOfMemory: The micro-batch does not fit; the last finished step is kept (of several processes, the last
             regular checkpoint).
-        InterruptedRunError: It was asked to stop; a checkpoint is written.
+        InterruptedRunError: It was asked to stop; a checkpoint, or what was scored of the reference, is written.
         UsageError: Rows, checkpoint and base do not fit each other.
         BudgetctlError: A guard fired, or the weights alone do not fit.
     """
@@ -126,7 +127,7 @@ def attempt(
         "sharded": job.shard,
         "recomputed_activations": recompute,
         "optimizer": shape.optimizer,
-        "reference_texts_scored": getattr(trainer, "scored_texts", None),
+        "reference_texts_scored": None if method.reference is None else trainer.reference.scored,
         "resumed_at_step": int(resume.name.rsplit("-", 1)[-1]) if resume else 0,
         "prepare_s": round(ready - started, 3),
         "train_s": round(time.monotonic() - ready, 3),
@@ -188,18 +189,22 @@ def _trainer(
 ) -> Any:
     from transformers import PrinterCallback  # noqa: PLC0415
 
-    in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through the file
-    reference = {"known_reference": job.reference, "reference_in_memory": in_memory}
+    dataset, more = method.dataset(stream), {}
+    if method.reference is not None:
+        in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through files
+        more["reference"] = ReferencePass(
+            method.reference(dataset), job.scratch, job.references, in_memory, job.should_stop
+        )
     arguments = method.arguments(shape)
     if shape.on_gpu and shape.processes == 1:
         on_one_gpu(arguments, base.device)
     trainer = method.trainer(
         model=base.model,
         args=arguments,
-        train_dataset=method.dataset(stream),
+        train_dataset=dataset,
         processing_class=encoder.tokenizer,
         callbacks=list(callbacks),
-        **(reference if method.has_reference else {}),
+        **more,
     )
     trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout
     return trainer

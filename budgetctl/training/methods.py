@@ -15,6 +15,7 @@ from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.guards import check_samples, first_step_check
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.layout import KTO_LEAST, WHOLE_BATCH
+from budgetctl.training.reference import ReferenceTexts
 from budgetctl.training.rows import Limits
 from budgetctl.training.tokens import FILE_NAME
 from budgetctl.training.trl_trainers import (
@@ -39,7 +40,7 @@ class Method:
         trainer: TRL's trainer class.
         check_first_step: Guard on the first step's figures.
         least: Smallest micro-batch.
-        has_reference: Whether the loss compares with a reference policy.
+        reference: (TRL's dataset) → the texts whose reference log-probabilities the loss needs; None if it needs none.
     """
 
     title: str
@@ -50,7 +51,7 @@ class Method:
     trainer: Any
     check_first_step: FirstStepCheck | None = None
     least: int = 1
-    has_reference: bool = True
+    reference: Callable[[Any], ReferenceTexts] | None = None
 
 
 def method_of(
@@ -78,7 +79,6 @@ def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limi
         dataset=lambda stream: datasets.demonstrations(rows, stream),
         arguments=lambda shape: arguments.sft_arguments(settings, shape),
         trainer=SupervisedTrainer,
-        has_reference=False,
     )
 
 
@@ -94,7 +94,7 @@ def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Li
         trainer=partial(PairTrainer if settings.has_reference else ReferenceFreeTrainer, settings=settings),
         check_first_step=first_step_check(settings, settings.precision) if settings.has_reference else None,
         least=settings.batch_size if settings.method in WHOLE_BATCH else 1,
-        has_reference=settings.has_reference,
+        reference=(lambda _: datasets.texts_of_pairs(rows)) if settings.has_reference else None,
     )
 
 
@@ -110,4 +110,5 @@ def _kto(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limi
         trainer=UnpairedTrainer,
         check_first_step=first_step_check(settings, settings.precision),
         least=KTO_LEAST,
+        reference=lambda dataset: datasets.texts_of_unpaired(rows, dataset),
     )

@@ -105,7 +105,7 @@ def test_a_reference_of_another_policy_is_refused(make_job: Any, parent: Path) -
     train(scored, PftSettings(epochs=1))
     wrong = make_job("pref.parquet", parent=parent)
     with pytest.raises(BudgetctlError, match="must equal its reference"):
-        train(replace(wrong, reference=scored.scratch / "reference.parquet"), PftSettings(epochs=1))
+        train(replace(wrong, references=(scored.scratch / "reference.parquet",)), PftSettings(epochs=1))
 
 
 def test_the_published_adapter_is_in_pefts_format(make_job: Any, parent: Path) -> None:
