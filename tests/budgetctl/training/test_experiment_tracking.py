@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -152,6 +153,11 @@ def test_wandb_offline_files_hold_the_curve(
     assert told.lines == []
     assert capsys.readouterr().out == ""
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    until = time.monotonic() + 20
+    while (
+        file.stat().st_size <= 7 and time.monotonic() < until
+    ):  # W&B's process may write after `finish` came back
+        time.sleep(0.05)
     records = list(wandb_records(file))
     run = next(record.run for record in records if record.WhichOneof("record_type") == "run")
     assert run.display_name == "sft-abc"
