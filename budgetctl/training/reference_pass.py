@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from trl.models.utils import disable_gradient_checkpointing
 
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.training.datasets import IGNORED
@@ -149,8 +147,7 @@ def _summed_logprobs(batch: Sequence[Text], model: Any, accelerator: Any) -> lis
         mask[row, : len(text)] = 1
         labels[row, len(text.prompt) : len(text)] = torch.tensor(text.answer)
     ids, mask, labels = (tensor.to(accelerator.device) for tensor in (ids, mask, labels))
-    recomputes = disable_gradient_checkpointing(model) if model.is_gradient_checkpointing else nullcontext()
-    with torch.no_grad(), recomputes, accelerator.autocast():
+    with torch.no_grad(), accelerator.autocast():
         outputs = model(
             input_ids=ids, attention_mask=mask, labels=labels, use_cache=False, fused_lm_head=True
         )

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import dpo_trainer, kto_trainer, sft_trainer
 
 from budgetctl.errors import BudgetctlError
@@ -175,7 +176,8 @@ class _KeptReference(_Checkpoints):
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Add the reference's columns."""
-        scores = self.reference.run(self.model, self.accelerator, self.texts_per_row * batch_size)
+        with disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            scores = self.reference.run(self.model, self.accelerator, self.texts_per_row * batch_size)
         sides = PAIR_SIDES if "chosen_ids" in dataset.column_names else UNPAIRED_SIDES
         for column, answer in sides.items():
             values = [scores[text_digest(row["prompt_ids"], row[answer])] for row in dataset]

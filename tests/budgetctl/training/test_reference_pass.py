@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import torch
-from training_results import curve_values
+from training_results import curve_values, largest_difference
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.training import reference_pass
+from budgetctl.training.attempt import attempt
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.reference import part_file, read_scores, text_digest
@@ -108,6 +109,13 @@ def test_a_score_that_is_no_number_is_no_reference(make_job: Any, monkeypatch: p
     ):
         train(job, DPO)
     assert not (job.scratch / "reference.parquet").exists()
+
+
+def test_activations_that_are_recomputed_change_nothing(make_job: Any) -> None:
+    plain, recomputed = make_job("pref.parquet"), make_job("pref.parquet")
+    train(plain, DPO)
+    assert attempt(recomputed, DPO, recompute=True)["recomputed_activations"] is True
+    assert largest_difference(plain.out, recomputed.out) < 1e-5
 
 
 @pytest.mark.slow
