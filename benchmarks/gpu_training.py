@@ -50,6 +50,7 @@ from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.stage import Execution, Stage
 from budgetctl.study.bases import FoundBase, base_request, find_base
 from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
+from budgetctl.study.starts import Start
 from budgetctl.tasks import task_named
 from store import Artifact, Store
 
@@ -189,7 +190,7 @@ def three_methods(bench: Bench, base: FoundBase, name: str, n_rows: int, n_pairs
     bench.note(f"{name}, SFT", sft)
     for method in METHODS:
         pairs = bench.pairs(bench.size(n_pairs), method)
-        tuned = bench.do(pft_stage(base, sft.key, pairs, bench.settings(method=method), 0))
+        tuned = bench.do(pft_stage(base, Start(sft.key), pairs, bench.settings(method=method), 0))
         bench.note(f"{name}, {method.upper()} stacked", tuned)
 
 
@@ -216,7 +217,7 @@ def unsloth(bench: Bench) -> None:
     bench.note("1B shape, SFT, unsloth", fast, worst_loss_difference_to_trl=apart(plain, fast))
     pairs = bench.pairs(bench.size(160))
     given = bench.settings(backend="unsloth", precision="bfloat16")
-    bench.note("1B shape, DPO stacked, unsloth", bench.do(pft_stage(base, fast.key, pairs, given, 0)))
+    bench.note("1B shape, DPO stacked, unsloth", bench.do(pft_stage(base, Start(fast.key), pairs, given, 0)))
 
 
 def kill(bench: Bench) -> None:
@@ -268,7 +269,7 @@ def learning(bench: Bench) -> None:
     bench.score("SFT", base, sft.key)
     pairs = on_policy_pairs(bench, base, sft.key)
     if pairs is not None:
-        dpo = bench.do(pft_stage(base, sft.key, pairs, bench.settings(epochs=2), 0))
+        dpo = bench.do(pft_stage(base, Start(sft.key), pairs, bench.settings(epochs=2), 0))
         bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo)
         bench.score("DPO", base, dpo.key)
 

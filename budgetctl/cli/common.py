@@ -120,7 +120,7 @@ def settings_from(pairs: list[str] | None) -> dict[str, Any]:
     """Turn `--set optimizer.lr=1e-4` options into nested settings; values are read as YAML.
 
     Raises:
-        UsageError: An option is not KEY=VALUE.
+        UsageError: An option is not KEY=VALUE, its value is no YAML, or two do not fit each other.
     """
     import yaml  # noqa: PLC0415
 
@@ -131,12 +131,34 @@ def settings_from(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise UsageError(f"--set takes KEY=VALUE, such as --set lora.r=16; got {pair!r}")
-        *path, last = name.split(".")
-        place = settings
-        for part in path:
-            place = place.setdefault(part, {})
-        place[last] = _number(yaml.safe_load(text))
+        try:
+            value = _number(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            problem = getattr(error, "problem", None) or error
+            raise UsageError(f"--set {pair}: {text!r} is not valid YAML ({problem})") from error
+        lay(settings, name, value)
     return settings
+
+
+def lay(settings: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value at a dotted place of nested settings.
+
+    Raises:
+        UsageError: A part of the place holds a value, not settings.
+    """
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+
+    *path, last = name.split(".")
+    place = settings
+    for depth, part in enumerate(path, start=1):
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            section = ".".join(path[:depth])
+            raise UsageError(
+                f"{section} was set to {inner!r}, and {name} is one of its settings; give {section} no value of its own"
+            )
+        place = inner
+    place[last] = value
 
 
 def _number(value: Any) -> Any:

@@ -18,8 +18,8 @@ from budgetctl.cli.common import (
     StoreOption,
     ThreadsOption,
     open_store,
-    settings_from,
 )
+from budgetctl.cli.training_options import MOST_SEED, training_settings
 
 if TYPE_CHECKING:
     from store import Artifact
@@ -100,7 +100,9 @@ def fork(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Effective batch size.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the adapter, the order of rows and the answers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the adapter, the order of rows and the answers.")
+    ] = 0,
     settings: SetOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
@@ -116,8 +118,10 @@ def fork(
     Example: budgetctl fork --base tiny --data $D --dev $V --perplexity 2 --plateau perplexity:3 --at 128
     """  # fmt: skip
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.bases import find_base  # noqa: PLC0415
+    from budgetctl.study.bases import make_base, named_base  # noqa: PLC0415
     from budgetctl.study.fork_request import check_rows, fork_stages, trunk_stage  # noqa: PLC0415
+    from budgetctl.study.requests import check_settings  # noqa: PLC0415
+    from budgetctl.training.config import SftSettings  # noqa: PLC0415
 
     triggers: list[Any] = [{"perplexity": threshold} for threshold in perplexity or ()]
     triggers += [_pass(text) for text in pass_at or ()]
@@ -128,12 +132,8 @@ def fork(
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
     rows, dev_rows = (opened.artifact(opened.resolve(key)) for key in (data, dev))
     check_rows(rows, dev_rows)  # before the base, which may take long to make
-    chosen = settings_from(settings)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None:
-            chosen[name] = value
-    if lr is not None:
-        chosen.setdefault("optimizer", {})["learning_rate"] = lr
+    chosen = training_settings(settings, lr, epochs=epochs, batch_size=batch_size)
+    check_settings(SftSettings, chosen, "sft")
     watch: dict[str, Any] = {"level": level, "samples": samples, "temperature": temperature, "engine": engine}
     watch |= {
         "max_new_tokens": max_new_tokens,
@@ -141,9 +141,10 @@ def fork(
         "monitors": tuple(monitor or ()),
     }
     watch |= {"every": evaluate_every} if evaluate_every is not None else {}
-    found = find_base(base, opened, execution)
-    trunk = trunk_stage(found, rows, dev_rows, chosen, seed, triggers, watch)
+    named = named_base(base, opened, offline)
+    trunk = trunk_stage(named, rows, dev_rows, chosen, seed, triggers, watch)
     stages = [trunk, *fork_stages(trunk, anneal)]
+    make_base(named, opened, execution)
     _, *forks = _run(stages, opened, execution, steal)
     _tell(forks)
     for made in forks:

@@ -65,14 +65,21 @@ def pft(
 
     Example: budgetctl pft --method dpo --from $S --data $(budgetctl data arith --kind pref --size 256)
     """
-    from budgetctl.study.bases import find_start  # noqa: PLC0415
-    from budgetctl.study.requests import pft_stage  # noqa: PLC0415
+    from budgetctl.study.bases import make_base, named_start  # noqa: PLC0415
+    from budgetctl.study.requests import check_settings, pft_stage  # noqa: PLC0415
+    from budgetctl.training.config import PftSettings  # noqa: PLC0415
+    from budgetctl.training.layout import check_layout  # noqa: PLC0415
 
     opened = open_store(store)
     execution = training_execution(
         device, micro_batch, threads, processes, shard, checkpoint_every, track, offline, keep_reference
     )
-    rows = opened.resolve(data)  # before the base, which may take long to make
-    base, policy = find_start(start, opened, execution)
     chosen = training_settings(settings, lr, beta=beta, epochs=epochs, batch_size=batch_size)
-    run_stage(pft_stage(base, policy, rows, {**chosen, "method": method}, seed), opened, execution, steal)
+    chosen["method"] = method
+    check_settings(PftSettings, chosen, "pft")
+    rows = opened.resolve(data)
+    base, policy = named_start(start, opened, offline)
+    stage = pft_stage(base, policy, rows, chosen, seed)
+    check_layout(stage.identity.settings, processes, shard)
+    make_base(base, opened, execution)  # last, because it may take long
+    run_stage(stage, opened, execution, steal)

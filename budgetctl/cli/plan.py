@@ -104,6 +104,7 @@ def plan(
     from budgetctl.study.estimate import estimate_plan  # noqa: PLC0415
     from budgetctl.study.overview import cell_list, missing, overview, to_dot  # noqa: PLC0415
     from budgetctl.study.state import state_of  # noqa: PLC0415
+    from budgetctl.study.trainings_check import check_processes  # noqa: PLC0415
 
     recipe = recipe_from(grid, settings, thresholds)
     changes: dict[str, Any] = {
@@ -119,6 +120,7 @@ def plan(
     recipe = recipe.model_copy(update={"slurm": overridden(recipe.slurm, changes), "kubernetes": pods})
     opened = open_store(store)
     planned = plan_study(recipe_from(grid, settings, thresholds), opened)
+    check_processes(planned, opened.many_has(planned.stages), processes, shard)
     plan_id = opened.save_plan(planned.document())
     now = datetime.now(UTC).isoformat(timespec="milliseconds") if retry_failed else ""
     state = state_of(planned, opened, forgive_before=now)

@@ -58,6 +58,7 @@ def run(
     from budgetctl.study.local import default_jobs, run_workers  # noqa: PLC0415
     from budgetctl.study.overview import to_do  # noqa: PLC0415
     from budgetctl.study.state import StageState, state_of  # noqa: PLC0415
+    from budgetctl.study.trainings_check import check_processes  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     recipe = recipe_from(grid, settings, thresholds)
@@ -66,6 +67,7 @@ def run(
     plan = plan_study(recipe, opened)
     if only == "data":
         plan = plan.only("data")
+    check_processes(plan, opened.many_has(plan.stages), processes, shard)
     plan_id = opened.save_plan(plan.document())
     state = state_of(plan, opened)
     hits = state.count(StageState.HIT)

@@ -59,14 +59,20 @@ def sft(
 
     Example: budgetctl sft --base tiny --data $(budgetctl data arith --size 256) --epochs 4
     """
-    from budgetctl.study.bases import find_base  # noqa: PLC0415
-    from budgetctl.study.requests import sft_stage  # noqa: PLC0415
+    from budgetctl.study.bases import make_base, named_base  # noqa: PLC0415
+    from budgetctl.study.requests import check_settings, sft_stage  # noqa: PLC0415
+    from budgetctl.training.config import SftSettings  # noqa: PLC0415
+    from budgetctl.training.layout import check_layout  # noqa: PLC0415
 
     opened = open_store(store)
     execution = training_execution(
         device, micro_batch, threads, processes, shard, checkpoint_every, track, offline
     )
-    rows = opened.resolve(data)  # before the base, which may take long to make
-    found = find_base(base, opened, execution)
     chosen = training_settings(settings, lr, epochs=epochs, batch_size=batch_size)
-    run_stage(sft_stage(found, rows, chosen, seed), opened, execution, steal)
+    check_settings(SftSettings, chosen, "sft")
+    rows = opened.resolve(data)
+    named = named_base(base, opened, offline)
+    stage = sft_stage(named, rows, chosen, seed)
+    check_layout(stage.identity.settings, processes, shard)
+    make_base(named, opened, execution)  # last, because it may take long
+    run_stage(stage, opened, execution, steal)

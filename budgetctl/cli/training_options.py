@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from budgetctl.cli.common import settings_from
+from budgetctl.cli.common import lay, settings_from
 
 if TYPE_CHECKING:
     from budgetctl.stages.stage import Execution
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the rows.", show_default=False)]
 RateOption = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.", show_default=False)]
 BatchSizeOption = Annotated[int | None, typer.Option(min=1, help="Effective batch size.", show_default=False)]
-SeedOption = Annotated[int, typer.Option(help="Of the adapter's initial weights and the order of rows.")]
+MOST_SEED = 2**32 - 1
+SeedOption = Annotated[
+    int,
+    typer.Option(min=0, max=MOST_SEED, help="Of the adapter's initial weights and the order of rows."),
+]
 ProcessesOption = Annotated[
     int,
     typer.Option(
@@ -59,12 +63,14 @@ def training_settings(
     """Return the settings of `--set` with those that have options of their own laid over them.
 
     Raises:
-        UsageError: A `--set` is not KEY=VALUE.
+        UsageError: A `--set` is not KEY=VALUE, or gives a value to a whole section.
     """
     chosen = settings_from(given)
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    for name, value in named.items():
+        if value is not None:
+            lay(chosen, name, value)
     if lr is not None:
-        chosen.setdefault("optimizer", {})["learning_rate"] = lr
+        lay(chosen, "optimizer.learning_rate", lr)
     return chosen
 
 

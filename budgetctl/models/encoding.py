@@ -126,8 +126,8 @@ class Encoder:
         if not ids or not whole or first not in self._special_tokens:
             raise UsageError(
                 f"Template '{self.template.name}' needs its {what} text {text.strip()!r} to be a special token of "
-                "the tokenizer, and this tokenizer has none such. Choose the template of the model's family with "
-                "--template, or add the token to the tokenizer."
+                "the tokenizer, and this tokenizer has none such. Choose a base whose tokenizer has it, or add the "
+                "token to its tokenizer and embeddings."
             )
         return ids[0]
 

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from budgetctl.errors import UsageError
 from budgetctl.models.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter
 from budgetctl.models.checkpoints import CHECKPOINT_STAGES, training_of
-from budgetctl.models.folders import files_of
+from budgetctl.models.endings import GENERATION_CONFIG, Ending, copy_tokenizer, write_ending
 from budgetctl.models.policy import is_adapter
 from budgetctl.models.registry import Precision
+from budgetctl.models.templates import Template
 from store import Artifact, Store
 
 Form = Literal["adapter", "merged"]
@@ -37,7 +38,8 @@ def export(store: Store, key: str, to: Path, form: Form, precision: Precision = 
     """Write a checkpoint, or a base, as files that other programs load.
 
     `adapter` writes PEFT's two files; `merged` adds the adapter's product to the base's weights, once, in float32,
-    and rounds to `precision`. Both carry the tokenizer with the chat template it was trained with.
+    and rounds to `precision`. Both carry the tokenizer with the chat template it was trained with, and generation
+    settings that end where the template ends a turn.
 
     Args:
         store: Where the checkpoint lies.
@@ -62,8 +64,12 @@ def export(store: Store, key: str, to: Path, form: Form, precision: Precision = 
         _write_adapter(lineage, to)
     else:
         _write_merged(lineage, to, precision)
-    _write_tokenizer(lineage, to)
-    (to / "README.md").write_text(model_card(lineage, form), encoding="utf-8")
+    template, ending = lineage.training.identity.get("template"), None
+    if template is None:  # a base
+        copy_tokenizer(lineage.base.path(), to)
+    else:
+        ending = write_ending(lineage.base.path(), Template.model_validate(template), to)
+    (to / "README.md").write_text(model_card(lineage, form, ending), encoding="utf-8")
     return to
 
 
@@ -136,23 +142,14 @@ def _untie(model: Any) -> None:
         model.config.tie_word_embeddings = False
 
 
-def _write_tokenizer(lineage: Lineage, to: Path) -> None:
-    for name, path in files_of(lineage.base.path()):
-        if name.startswith("tokenizer") or name in ("special_tokens_map.json", "vocab.json", "merges.txt"):
-            shutil.copyfile(path, to / name)
-    template = lineage.training.identity.get("template")
-    if isinstance(template, Mapping):
-        (to / "chat_template.jinja").write_text(str(template["text"]), encoding="utf-8")
-
-
 def base_name(base: Artifact) -> str:
     """What to call the base outside this store: its hub id, or the store's key."""
     source = base.identity["source"]
     return str(source.get("repository") or f"budgetctl-base-{base.key[:12]}")
 
 
-def model_card(lineage: Lineage, form: Form) -> str:
-    """Return the README of an exported model: what it is and the whole chain it came from."""
+def model_card(lineage: Lineage, form: Form, ending: Ending | None) -> str:
+    """Return the README of an exported model: what it is, how its answers end, and the whole chain it came from."""
     checkpoint = lineage.checkpoint
     name = base_name(lineage.base)
     lines = [
@@ -161,13 +158,35 @@ def model_card(lineage: Lineage, form: Form) -> str:
         f"# {checkpoint.stage} checkpoint {checkpoint.key[:12]}", "",
         f"Made by budgetctl over `{name}`. "
         + ("A LoRA adapter; load it over that base." if form == "adapter" else "A whole model, merged once."),
-        "", "## Lineage", "", "| stage | key | settings | results |", "|---|---|---|---|",
+        *_about_ending(form, ending), "", "## Lineage", "", "| stage | key | settings | results |", "|---|---|---|---|",
     ]  # fmt: skip
     for artifact in (checkpoint, *lineage.ancestors):
         lines.append(
             f"| {artifact.stage} | `{artifact.key}` | {_cell(artifact.identity)} | {_cell(artifact.metrics)} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _about_ending(form: Form, ending: Ending | None) -> list[str]:
+    if ending is None:
+        return []
+    ids = list(ending.ids)
+    lines = ["", "## Answers", ""]
+    lines += [
+        f"Prompts are written by the tokenizer's chat template; an answer ends with `{ending.token}`, as "
+        f"`{GENERATION_CONFIG}` says (token ids that end one: {ids})."
+    ]
+    if form == "merged":
+        return [*lines, "Transformers and vLLM read that by themselves."]
+    return [
+        *lines,
+        "PEFT and vLLM read such settings from the base alone, so name this folder to them:",
+        "",
+        "- PEFT: `model.generate(…, generation_config=GenerationConfig.from_pretrained(FOLDER))`, and the tokenizer of "
+        "this folder",
+        "- vLLM: `vllm serve BASE --enable-lora --lora-modules NAME=FOLDER --tokenizer FOLDER --generation-config "
+        f"FOLDER`, or `stop_token_ids={ids}` in each request",
+    ]
 
 
 def _cell(values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from budgetctl.errors import UsageError
+from budgetctl.models.registry import Precision
 
 IGNORED_ENTRIES = (
     ".git",
@@ -35,10 +36,10 @@ TEMPLATE_MARKS = {
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse a folder that is not a model with weights and a tokenizer.
+    """Refuse a folder that is not a model with whole weights and a tokenizer.
 
     Raises:
-        UsageError: Something is missing; says what.
+        UsageError: Something is missing or cut short; says what.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -53,13 +54,20 @@ def check_model_folder(folder: Path) -> None:
         )
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"{folder} has no tokenizer.json. Save a fast tokenizer beside the model.")
+    config_of(folder)
+    for file in sorted(folder.glob("*.safetensors")):
+        _header(file)
+    if lacking := [name for name in _indexed_files(folder) if not (folder / name).is_file()]:
+        raise UsageError(
+            f"{folder} lacks {', '.join(lacking)}, which its index of weights names. Copy or fetch it again."
+        )
 
 
 def template_name_for(folder: Path) -> str:
     """Choose the template whose control tokens the folder's tokenizer knows.
 
     Raises:
-        UsageError: It knows those of none; such a base needs `--template`, or tokens of its own.
+        UsageError: It knows those of none.
     """
     known = set(_special_tokens(folder))
     for name, marks in TEMPLATE_MARKS.items():
@@ -95,13 +103,27 @@ def config_of(folder: Path) -> Mapping[str, Any]:
     """Read `config.json`.
 
     Raises:
-        UsageError: It is missing or not JSON.
+        UsageError: It is missing, not JSON, or not a mapping.
     """
     try:
-        config: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        config: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{folder / 'config.json'} is no model's configuration: it holds {config!r:.40}.")
     return config
+
+
+def precision_of(folder: Path) -> Precision:
+    """The precision that suits a model's weights as its configuration declares them.
+
+    bfloat16 for weights of 16 bits (float16 too, whose range is too small to train in), float32 for all others and
+    where nothing is declared.
+    """
+    config = config_of(folder)
+    parts = (config, config.get("text_config") or {})
+    declared = {part.get(name) for part in parts for name in ("dtype", "torch_dtype")}
+    return "bfloat16" if declared & {"bfloat16", "float16"} else "float32"
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -120,6 +142,17 @@ def _special_tokens(folder: Path) -> Iterator[str]:
     return (token["content"] for token in tokenizer.get("added_tokens", ()) if token.get("special"))
 
 
+def _indexed_files(folder: Path) -> list[str]:
+    """The files among which an index spreads a model's weights."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return []
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{index} is no index of weights: {error}") from error
+
+
 def _header(file: Path) -> dict[str, Any]:
     """A safetensors file begins with the length of its JSON header as a little-endian 64-bit integer."""
     with file.open("rb") as stream:
@@ -127,6 +160,12 @@ def _header(file: Path) -> dict[str, Any]:
         try:
             (length,) = struct.unpack("<Q", start)
             header: dict[str, Any] = json.loads(stream.read(min(length, LONGEST_HEADER)))
-        except (struct.error, ValueError) as error:
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{file} is not a safetensors file: {error}") from error
+    promised, there = 8 + length + max(ends, default=0), file.stat().st_size
+    if there < promised:
+        raise UsageError(
+            f"{file} is cut short: its header promises {promised} bytes, and it has {there}. Copy or fetch it again."
+        )
     return header

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,11 +61,13 @@ def load_base(folder: Path, device: torch.device, precision: Precision, four_bit
         four_bit: Hold the weights as 4-bit NormalFloat with doubly quantised constants (Dettmers et al. 2305.14314).
 
     Raises:
-        UsageError: Four bits were asked for without a GPU or without bitsandbytes.
-        BudgetctlError: The folder does not hold a causal language model that Transformers can read.
+        UsageError: Four bits were asked for without a GPU or without bitsandbytes, or the folder does not hold a causal
+            language model that Transformers can read, with weights that are those of its configuration.
     """
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
+    from huggingface_hub.errors import StrictDataclassError  # noqa: PLC0415
+    from safetensors import SafetensorError  # noqa: PLC0415
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
     transformers.logging.disable_progress_bar()  # stages have bars of their own
@@ -74,16 +78,48 @@ def load_base(folder: Path, device: torch.device, precision: Precision, four_bit
             "device_map": {"": device},
         }
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True, **options
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise BudgetctlError(f"{folder} is not a model that Transformers can load: {error}") from error
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, precision), local_files_only=True, low_cpu_mem_usage=True,
+            output_loading_info=True, ignore_mismatched_sizes=True, **options,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
+        raise UsageError(f"{folder} is not a model that Transformers can load: {error}") from error
+    _check_weights(folder, model, found)
     model.requires_grad_(False)
     if not four_bit:
         model.to(device)
     model.eval()
     return LoadedBase(model, load_tokenizer(folder), device, context_length(model.config))
+
+
+def _check_weights(folder: Path, model: Any, found: Mapping[str, Any]) -> None:
+    """Refuse a model of which Transformers invented or left out a part.
+
+    Args:
+        folder: Where it was loaded from.
+        model: The model.
+        found: What Transformers says about the weights.
+    """
+    kinds = {_numberless(name) for name in model.state_dict()}
+    problems = [f"{name} is missing" for name in sorted(found["missing_keys"])]
+    problems += [
+        f"{name} has the shape {tuple(there)} instead of {tuple(wanted)}"
+        for name, there, wanted in sorted(found["mismatched_keys"])
+    ]
+    problems += [
+        f"{name} is one too many" for name in sorted(found["unexpected_keys"]) if _numberless(name) in kinds
+    ]
+    if problems:
+        raise UsageError(
+            f"The weights in {folder} are not those that its config.json describes: {problems[0]}"
+            + (f", and {len(problems) - 1} more" if len(problems) > 1 else "")
+            + ". Fetch or convert the model again."
+        )
+
+
+def _numberless(name: str) -> str:
+    """A weight's name without its layer's number. One too many of another kind, such as a second head, does no harm."""
+    return re.sub(r"\d+", "N", name)
 
 
 def _four_bit_config(device: torch.device, arithmetic: torch.dtype) -> Any:

@@ -149,6 +149,28 @@ def is_adapter(checkpoint: Path) -> bool:
     return (checkpoint / CONFIG_FILE).is_file()
 
 
+def check_start(is_adapter: bool, weights: str) -> None:
+    """Refuse to mix full weights and adapters: what a training starts from and what it trains.
+
+    Args:
+        is_adapter: Whether the checkpoint to start from holds an adapter, rather than full weights.
+        weights: What is to be trained: `lora`, `qlora` or `full`.
+
+    Raises:
+        UsageError: One is an adapter and the other is not.
+    """
+    if is_adapter and weights == "full":
+        raise UsageError(
+            "weights: full cannot start from a LoRA checkpoint; train that one with weights: full too, or use "
+            "weights: lora here."
+        )
+    if not is_adapter and weights != "full":
+        raise UsageError(
+            "The checkpoint to start from holds full weights; continue it with weights: full, or start from a LoRA "
+            "checkpoint."
+        )
+
+
 def load_full(
     base: Path, parent: Path | None, device: torch.device, precision: Precision
 ) -> tuple[LoadedBase, FullPolicy]:
@@ -157,11 +179,8 @@ def load_full(
     Raises:
         UsageError: The checkpoint to start from is an adapter.
     """
-    if parent is not None and is_adapter(parent):
-        raise UsageError(
-            "weights: full cannot start from a LoRA checkpoint; train that one with weights: full too, or use "
-            "weights: lora here."
-        )
+    if parent is not None:
+        check_start(is_adapter(parent), "full")
     loaded = load_base(parent or base, device, "float32")
     loaded.model.requires_grad_(True)
     return loaded, FullPolicy(loaded.model, parent or base, precision)
@@ -213,11 +232,7 @@ def continued_adapter(base: LoadedBase, parent: Path, fit: Fit | None = None) ->
 def _load_adapter(base: LoadedBase, folder: Path, name: str) -> tuple[Adapter, Any]:
     from peft import PeftModel  # noqa: PLC0415
 
-    if not is_adapter(folder):
-        raise UsageError(
-            "The checkpoint to start from holds full weights; continue it with weights: full, or start from a LoRA "
-            "checkpoint."
-        )
+    check_start(is_adapter(folder), "lora")
     adapter = Adapter.load(folder)
     check_fits(adapter, base.model, "The checkpoint to start from")
     return adapter, PeftModel.from_pretrained(base.model, str(folder), adapter_name=name, is_trainable=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from budgetctl.errors import UsageError
+from budgetctl.schema import describe_problems
 from budgetctl.stages.base import BaseIdentity, BaseStage
 from budgetctl.stages.data import DataIdentity, DataStage
 from budgetctl.stages.eval import EvalIdentity, EvalStage
@@ -37,7 +40,7 @@ def stage_from(payload: Payload) -> Stage:
     """Rebuild a stage from its payload.
 
     Raises:
-        UsageError: The stage or its revision is not one this version runs.
+        UsageError: The stage, its revision or its identity is not one this version runs.
     """
     if payload.stage not in STAGES:
         raise UsageError(f"this version knows no stage {payload.stage!r}; it runs {', '.join(STAGES)}")
@@ -47,6 +50,12 @@ def stage_from(payload: Payload) -> Stage:
             f"stage {payload.stage} {payload.key[:12]} was planned at revision {payload.revision}, this version "
             f"runs revision {stage_type.revision}; plan again"
         )
-    identity = identity_type.model_validate(payload.identity)
+    try:
+        identity = identity_type.model_validate(payload.identity)
+    except ValidationError as error:
+        raise UsageError(
+            f"stage {payload.stage} {payload.key[:12]} was planned with what this version refuses; plan again\n"
+            + describe_problems(error, identity_type, payload.stage)
+        ) from error
     stage: Stage = stage_type(identity=identity, **payload.parents)
     return stage

@@ -10,11 +10,10 @@ import shutil
 from pathlib import Path
 
 from budgetctl.models.templates import Template
+from budgetctl.stages.by_products import keep, known
 from budgetctl.stages.stage import StageContext
 from budgetctl.training.tokens import FILE_NAME, REVISION, libraries
 from store import Payload
-from store.collect import BY_PRODUCT
-from store.errors import CorruptArtifact, MissingArtifact
 
 
 def tokens_payload(context: StageContext, template: Template, data: Path) -> Payload:
@@ -34,23 +33,15 @@ def bring_tokens(context: StageContext, template: Template, data: Path) -> Paylo
     payload, place = tokens_payload(context, template, data), context.draft.scratch / FILE_NAME
     if place.exists():
         return payload
-    try:
-        known = context.store.artifact(payload.key, deep=True).path(FILE_NAME)
-    except MissingArtifact:
+    there = known(context, payload, FILE_NAME)
+    if there is None:
         return payload
-    except CorruptArtifact as found:
-        context.store.quarantine(payload.key, str(found))
-        context.reporter.say(f"tokens {payload.key[:12]} set aside, made again: {found}")
-        return payload
-    shutil.copyfile(known, place)
+    shutil.copyfile(there, place)
     return None
 
 
 def keep_tokens(context: StageContext, payload: Payload | None) -> None:
     """Publish what a training tokenised, if it is worth it; the first publisher wins."""
     made = context.draft.scratch / FILE_NAME
-    if payload is None or not made.exists() or context.store.has(payload.key):
-        return
-    draft = context.store.draft(payload)
-    shutil.copyfile(made, draft.files / FILE_NAME)
-    draft.publish({}, {BY_PRODUCT: True})
+    if payload is not None and made.exists():
+        keep(context, payload, made)

@@ -10,7 +10,7 @@ from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
-from budgetctl.training.config import PftSettings
+from budgetctl.training.config import PftSettings, Seed
 
 PAIRS_FILE = "pref.parquet"
 UNPAIRED_FILE = "unpaired.parquet"
@@ -21,7 +21,7 @@ class PftIdentity(Frozen):
 
     template: Template
     settings: PftSettings = PftSettings()
-    seed: int = 0
+    seed: Seed = 0
     """Of the fresh adapter's weights and the order of the rows."""
 
 

@@ -11,7 +11,7 @@ from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
-from budgetctl.training.config import SftSettings
+from budgetctl.training.config import Seed, SftSettings
 
 if TYPE_CHECKING:
     from store import Artifact
@@ -24,7 +24,7 @@ class SftIdentity(Frozen):
 
     template: Template
     settings: SftSettings = SftSettings()
-    seed: int = 0
+    seed: Seed = 0
     """Of the fresh adapter's weights and the order of the rows."""
 
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from budgetctl.engines.kept import close_engines
 from budgetctl.models.loading import choose_device
 from budgetctl.models.templates import Template
+from budgetctl.stages.kept_reference import SharedReference
 from budgetctl.stages.kept_tokens import bring_tokens, keep_tokens
 from budgetctl.stages.stage import Metric, StageContext
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Annealing, TrainingJob, Watched
-from budgetctl.training.reference import FILE_NAME
 from budgetctl.training.run import train
 from budgetctl.training.tracking import tracker
-from store import Payload
-from store.collect import BY_PRODUCT
-
-REFERENCE_REVISION = 1
 
 
 def run_training(
@@ -35,12 +30,9 @@ def run_training(
     """Train in the stage's draft, as its execution says."""
     execution, payload = context.execution, context.draft.payload
     untokenised = bring_tokens(context, template, data)
-    wanted = None
+    reference = None
     if isinstance(settings, PftSettings) and settings.has_reference:
-        wanted = reference_payload(context, template, settings)
-    known = None
-    if wanted is not None and context.store.has(wanted.key):
-        known = context.store.artifact(wanted.key).path(FILE_NAME)
+        reference = SharedReference.of(context, template, settings, seed, data)
     config = {
         "key": payload.key,
         "parents": dict(payload.parents),
@@ -49,7 +41,7 @@ def run_training(
         **execution.study,
     }
     name, group = f"{payload.stage}-{payload.key[:12]}", execution.study.get("plan")
-    with tracker(execution.track, name, config, context.reporter, group) as track:
+    with tracker(execution.track, name, config, context.reporter, group, context.keep) as track:
         job = TrainingJob(
             base=context.parents["base"].path(),
             parent=parent,
@@ -67,7 +59,7 @@ def run_training(
             processes=execution.processes,
             shard=execution.shard,
             track=track,
-            reference=known,
+            references=() if reference is None else reference.known,
             reference_in_memory=not execution.keep_reference,
             watched=watched,
             annealing=annealing,
@@ -77,25 +69,6 @@ def run_training(
             close_engines(context.keep)  # an engine takes all the memory it finds
         metrics = train(job, settings)
     keep_tokens(context, untokenised)
-    if wanted is not None and known is None and execution.keep_reference:
-        _keep_reference(context, wanted)
+    if reference is not None and execution.keep_reference:
+        reference.keep(context)
     return metrics
-
-
-def reference_payload(context: StageContext, template: Template, settings: PftSettings) -> Payload:
-    """Describe the reference log-probabilities of a preference training: whom they depend on, and nothing else."""
-    roles = {role: artifact.key for role, artifact in context.parents.items()}
-    identity = {
-        "template": template.model_dump(mode="json"),
-        "precision": settings.precision,
-        "weights": settings.weights,
-        "backend": settings.backend,
-    }
-    return Payload(stage="reference", revision=REFERENCE_REVISION, identity=identity, parents=roles)
-
-
-def _keep_reference(context: StageContext, payload: Payload) -> None:
-    """Publish what this training scored, for the other trainings of a sweep; the first publisher wins."""
-    draft = context.store.draft(payload)
-    shutil.copyfile(context.draft.scratch / FILE_NAME, draft.files / FILE_NAME)
-    draft.publish({}, {BY_PRODUCT: True})

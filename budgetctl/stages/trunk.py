@@ -12,7 +12,7 @@ from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.sft import demonstrations_of
 from budgetctl.stages.stage import Metric, StageContext
-from budgetctl.training.config import SftSettings
+from budgetctl.training.config import Seed, SftSettings
 
 if TYPE_CHECKING:
     from store import Artifact
@@ -25,7 +25,7 @@ class TrunkIdentity(Frozen):
 
     template: Template
     settings: SftSettings = SftSettings()
-    seed: int = 0
+    seed: Seed = 0
     """Of the fresh adapter's weights, the order of the rows and the sampled answers to dev prompts."""
     task: str
     """Whose scorer judges the answers to dev prompts."""

@@ -14,7 +14,13 @@ from pydantic import ValidationError
 from budgetctl.console import make_reporter
 from budgetctl.errors import UsageError
 from budgetctl.models.checkpoints import CHECKPOINT_STAGES, training_of
-from budgetctl.models.folders import IGNORED_ENTRIES, check_model_folder, template_name_for
+from budgetctl.models.folders import (
+    IGNORED_ENTRIES,
+    check_model_folder,
+    config_of,
+    precision_of,
+    template_name_for,
+)
 from budgetctl.models.registry import KNOWN_MODELS, Precision, known_by_repository
 from budgetctl.models.templates import Template
 from budgetctl.models.tiny import TinyConfig
@@ -22,6 +28,7 @@ from budgetctl.schema import describe_problems
 from budgetctl.stages.base import BaseIdentity, BaseStage, FolderSource, HubSource, TinySource
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution, payload_of
+from budgetctl.study.starts import Start
 from store import Artifact, Store
 from store.errors import KeyNotFound
 
@@ -31,13 +38,21 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class BaseRequest:
-    """A base model that may still have to be made."""
+    """A base model that may still have to be made.
+
+    Attributes:
+        stage: Makes it.
+        template: Its family's chat template.
+        precision: That of a known model as the registry says, of any other as its configuration declares its weights.
+        family: Its architecture (`model_type`).
+        located: Content hash → folder, for `Execution.sources`.
+    """
 
     stage: BaseStage
     template: Template
     precision: Precision
+    family: str = "llama"
     located: Mapping[str, Path] = field(default_factory=dict)
-    """Content hash → folder, for `Execution.sources`."""
 
     @cached_property
     def key(self) -> str:
@@ -52,6 +67,9 @@ class FoundBase:
     key: str
     template: Template
     precision: Precision
+
+
+Base = BaseRequest | FoundBase
 
 
 def base_request(
@@ -77,10 +95,16 @@ def base_request(
         check_model_folder(folder)
         content = store.hash_path(folder, IGNORED_ENTRIES)
         stage = BaseStage(BaseIdentity(source=FolderSource(content=content)))
-        return BaseRequest(
-            stage, Template.named(template_name_for(folder)), "float32", {content: folder.absolute()}
-        )
+        return _as_declared(stage, folder, {content: folder.absolute()})
     return _from_hub(model, offline)
+
+
+def _as_declared(stage: BaseStage, folder: Path, located: Mapping[str, Path]) -> BaseRequest:
+    """A base of which only its files say what it is."""
+    template = Template.named(template_name_for(folder))
+    return BaseRequest(
+        stage, template, precision_of(folder), str(config_of(folder).get("model_type")), located
+    )
 
 
 def _tiny(settings: Mapping[str, Any]) -> BaseStage:
@@ -105,29 +129,51 @@ def _from_hub(model: str, offline: bool) -> BaseRequest:
     repository = known.repository if known else named
     revision = revision or (known.commit if known else "") or "main"
     commit = revision if _COMMIT.fullmatch(revision) else commit_of(repository, revision, offline)
-    name = known.template if known else template_name_for(fetch(repository, commit, offline))
     stage = BaseStage(BaseIdentity(source=HubSource(repository=repository, commit=commit)))
-    return BaseRequest(stage, Template.named(name), known.precision if known else "float32")
+    if known is None:
+        return _as_declared(stage, fetch(repository, commit, offline), {})
+    return BaseRequest(stage, Template.named(known.template), known.precision, known.family)
+
+
+def named_base(model: str, store: Store, offline: bool = False) -> Base:
+    """Describe the base that `model` names, by key or otherwise; nothing is made.
+
+    Raises:
+        UsageError: There is no such model, or it is a checkpoint's key.
+    """
+    published = _published(model, store)
+    if published is None:
+        return base_request(model, store, offline=offline)
+    if published.stage != "base":
+        base = training_of(published, store).parents["base"]
+        raise UsageError(
+            f"{model} is a checkpoint ({published.stage}), and a base model is needed here; go on from it with "
+            f"`budgetctl pft --from {model}`, or give its base {base[:12]}"
+        )
+    return _described(published)
+
+
+def make_base(base: Base, store: Store, execution: Execution) -> FoundBase:
+    """Make a base if it is not there yet."""
+    if isinstance(base, FoundBase):
+        return base
+    located = execution.model_copy(update={"sources": {**execution.sources, **base.located}})
+    execute(base.stage, store, located, make_reporter())
+    return FoundBase(base.key, base.template, base.precision)
 
 
 def find_base(model: str, store: Store, execution: Execution) -> FoundBase:
     """The published base that `model` names (by key or otherwise), made now if it is not there.
 
     Raises:
-        UsageError: There is no such model.
+        UsageError: There is no such model, or it is a checkpoint's key.
         KeyNotFound: It looks like a key, and no artifact has it.
     """
-    published = _published(model, store)
-    if published is not None:
-        return _described(published)
-    request = base_request(model, store, offline=execution.offline)
-    located = execution.model_copy(update={"sources": {**execution.sources, **request.located}})
-    execute(request.stage, store, located, make_reporter())
-    return FoundBase(request.key, request.template, request.precision)
+    return make_base(named_base(model, store, execution.offline), store, execution)
 
 
-def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBase, str | None]:
-    """The base and the checkpoint (None for a bare base) that `model` names.
+def named_start(model: str, store: Store, offline: bool = False) -> tuple[Base, Start | None]:
+    """Describe the base and the checkpoint (None for a bare base) that `model` names; nothing is made.
 
     Raises:
         UsageError: It names an artifact that is neither a base nor a checkpoint, or a fork that never fired.
@@ -135,8 +181,18 @@ def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBas
     published = _published(model, store)
     if published is not None and published.stage in CHECKPOINT_STAGES:
         base = training_of(published, store).parents["base"]
-        return _described(store.artifact(base)), published.key
-    return find_base(model, store, execution), None
+        return _described(store.artifact(base)), Start.published(published.key, store)
+    return named_base(model, store, offline), None
+
+
+def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBase, str | None]:
+    """The base, made now if it is not there, and the checkpoint's key (None for a bare base) that `model` names.
+
+    Raises:
+        UsageError: It names an artifact that is neither a base nor a checkpoint, or a fork that never fired.
+    """
+    base, start = named_start(model, store, execution.offline)
+    return make_base(base, store, execution), None if start is None else start.key
 
 
 def _published(model: str, store: Store) -> Artifact | None:
@@ -157,6 +213,8 @@ def _published(model: str, store: Store) -> Artifact | None:
 
 def _described(base: Artifact) -> FoundBase:
     source = BaseIdentity.model_validate(base.identity).source
+    if isinstance(source, TinySource):
+        return FoundBase(base.key, Template.named("tiny"), "float32")
     known = known_by_repository(source.repository) if isinstance(source, HubSource) else None
-    name = "tiny" if isinstance(source, TinySource) else template_name_for(base.path())
-    return FoundBase(base.key, Template.named(name), known.precision if known else "float32")
+    precision = known.precision if known else precision_of(base.path())
+    return FoundBase(base.key, Template.named(template_name_for(base.path())), precision)

@@ -15,8 +15,10 @@ from budgetctl.study.lengths import lengths_of
 from budgetctl.study.plan import Branch, Plan, PlannedCell
 from budgetctl.study.purchase import Purchase
 from budgetctl.study.recipe import Recipe
-from budgetctl.study.requests import evaluation_stages, pft_stage, sft_stage
+from budgetctl.study.requests import evaluation_stages, pft_stage, sft_settings, sft_stage
+from budgetctl.study.starts import Start
 from budgetctl.study.supply_check import require_rows
+from budgetctl.study.trainings_check import check_engines, check_recipe
 from store import Payload, Store
 
 
@@ -24,10 +26,12 @@ class _StudyPlanner:
     """Collects the stages of all cells, each distinct one once."""
 
     def __init__(self, recipe: Recipe, store: Store) -> None:
+        check_recipe(recipe)  # before a base, which may take long to hash or to fetch
         self._recipe = recipe
         self._stages: dict[str, Payload] = {}
         self._shared: dict[Hashable, str] = {}
         self._bases = {name: base_request(name, store, recipe.base_settings) for name in recipe.bases}
+        self._sft = {name: sft_settings(base, recipe.sft_of(name)) for name, base in self._bases.items()}
         self._supplies = recipe.data.supplies(recipe.tasks, FrozenRevisions(store.root))
         places = [base.located for base in self._bases.values()]
         places += [supply.located for supply in self._supplies.values()]
@@ -38,7 +42,9 @@ class _StudyPlanner:
         cells += [self._cell(cell, bought) for cell, bought in cells_of(self._recipe)]
         branches = self._forks(cells) if self._recipe.forks is not None else []
         recipe = self._recipe.model_dump(mode="json", by_alias=True)
-        return Plan(self._recipe.name, recipe, tuple(cells), self._stages, self._sources, tuple(branches))
+        plan = Plan(self._recipe.name, recipe, tuple(cells), self._stages, self._sources, tuple(branches))
+        check_engines(plan, self._recipe, self._bases)
+        return plan
 
     def _forks(self, cells: list[PlannedCell]) -> list[Branch]:
         """Add trunks, forks and the baselines that are known already; return what waits for the forks."""
@@ -88,6 +94,7 @@ class _StudyPlanner:
         recipe, base, supply = self._recipe, self._bases[cell.base], self._supplies[cell.task]
         stages = {"base": self._once(cell.base, lambda: base.stage)}
         lengths = lengths_of(recipe, cell.base, base, counted=bought.in_tokens)
+        start = None
         if n_sft := bought.sft:
             data = self._once(
                 ("sft-data", cell.task, n_sft, cell.seed, lengths),
@@ -98,6 +105,7 @@ class _StudyPlanner:
                 ("sft", cell.base, data, cell.seed),
                 lambda: sft_stage(base, data, recipe.sft_of(cell.base), cell.seed),
             )
+            start = Start.trained_with(stages["sft"], self._sft[cell.base])
         if n_pft := bought.pft:
             kind: Literal["pref", "unpaired"] = "unpaired" if cell.method == "kto" else "pref"
             stages["pft-data"] = self._once(
@@ -113,9 +121,7 @@ class _StudyPlanner:
                 ),
             )
             given = recipe.pft_of(cell.base, cell.method)
-            stages["pft"] = self._add(
-                pft_stage(base, stages.get("sft"), stages["pft-data"], given, cell.seed)
-            )
+            stages["pft"] = self._add(pft_stage(base, start, stages["pft-data"], given, cell.seed))
         stages |= self._evaluation(cell.base, cell.task, stages.get("pft") or stages.get("sft"))
         axes = {
             "base": cell.base,

@@ -30,6 +30,7 @@ from budgetctl.study.requests import (
     sft_settings,
     sft_stage,
 )
+from budgetctl.study.starts import Start
 from budgetctl.tasks import task_named
 
 FORK, SAME_SPLIT, SFT_ONLY = "fork", "same-split", "sft-only"
@@ -176,7 +177,10 @@ class ForkPlanner:
             lengths=self._lengths(trunk.base),
         )
         given = recipe.pft_of(trunk.base, method)
-        start = "@fork" if role == FORK else "@sft?"  # a fork before the first step is the base itself
+        # A fork before the first step is the base itself.
+        start = Start.trained_with(
+            "@fork" if role == FORK else "@sft?", sft_settings(base, recipe.sft_of(trunk.base))
+        )
         stages = [
             branch_stage("pft-data", pairs, rows="n_pft"),
             branch_stage("pft", pft_stage(base, start, "@pft-data", given, trunk.seed)),
@@ -185,7 +189,7 @@ class ForkPlanner:
             rows = sft_data(supply, 1, trunk.seed, lengths=self._lengths(trunk.base))
             trained = sft_stage(base, "@sft-data", recipe.sft_of(trunk.base), trunk.seed)
             stages = [branch_stage("sft-data", rows, rows="n_sft"), branch_stage("sft", trained), *stages]
-        evaluation = evaluation_stages(recipe.evaluation, base, supply, trunk.task, f"@pft|{start[1:]}")
+        evaluation = evaluation_stages(recipe.evaluation, base, supply, trunk.task, f"@pft|{start.key[1:]}")
         before = {**trunk.stages, "fork": fork}
         for name, stage in evaluation:
             if name == "eval-data":

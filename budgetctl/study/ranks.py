@@ -40,8 +40,10 @@ def _planned(key: str, stages: Mapping[str, Payload], found: dict[str, int]) -> 
 
 
 def _of(identity: Mapping[str, Any], below: int) -> int:
-    """Rank of a training's adapter: its own, and that of the one it is stacked on."""
+    """Rank of a training's adapter: its own and that of the one it is stacked on, or that of the one it continues."""
     settings: Mapping[str, Any] = identity.get("settings") or {}
     if "lora" not in settings or settings.get("weights") == "full":
         return 0
-    return int(settings["lora"]["rank"]) + (below if settings.get("adapter") == "stack" else 0)
+    if below and settings.get("adapter") == "continue":
+        return below
+    return int(settings["lora"]["rank"]) + below

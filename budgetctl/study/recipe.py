@@ -7,6 +7,7 @@ that stage's own defaults; settings of how to run (device, jobs, store) are not 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +23,15 @@ from budgetctl.study.budget import Prices, exact
 from budgetctl.study.data_settings import DataSettings
 from budgetctl.study.fork_settings import ForkSettings
 from budgetctl.study.purchase import TOKENS
+from budgetctl.training.config import PftSettings, Seed, SftSettings
 
 
 def _listed(value: object) -> object:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+_ONLY_OF_SFT = SftSettings.model_fields.keys() - PftSettings.model_fields.keys()
+_ONLY_OF_PFT = PftSettings.model_fields.keys() - SftSettings.model_fields.keys()
 OneOrMore = BeforeValidator(_listed)
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -87,8 +91,8 @@ class Recipe(Frozen):
     """Budgets, in annotated rows or, with prices in `cost`, in money."""
     shares: Annotated[tuple[Share, ...], OneOrMore] = (1.0, 0.75, 0.5, 0.25, 0.0)
     """SFT shares of each budget, 0 to 1; the rest buys preference pairs. May be empty beside `forks`."""
-    seeds: Annotated[tuple[int, ...], OneOrMore, Field(min_length=1)] = (0,)
-    """Seeds; each draws its own rows and trains its own models."""
+    seeds: Annotated[tuple[Seed, ...], OneOrMore, Field(min_length=1)] = (0,)
+    """Seeds, from 0 to 2³² − 1; each draws its own rows and trains its own models."""
     cost: Cost = Cost()
     """What rows cost; see below."""
     data: DataSettings = DataSettings()
@@ -100,7 +104,8 @@ class Recipe(Frozen):
     pft: Mapping[str, Any] = {}
     """Training settings of preference finetuning."""
     by_base: Mapping[str, Mapping[str, Any]] = {}
-    """Base → training settings that it alone gets, laid over `sft` and `pft` (such as extra LoRA targets)."""
+    """Base → training settings that it alone gets, laid over `sft` and `pft` (such as extra LoRA targets); what only
+    one of the two has, such as `beta`, goes to that one."""
     by_method: Mapping[str, Mapping[str, Any]] = {}
     """Method → settings that it alone gets, laid over `pft` (such as its β)."""
     leave_out: tuple[Mapping[str, Any], ...] = ()
@@ -168,12 +173,15 @@ class Recipe(Frozen):
 
     def sft_of(self, base: str) -> Mapping[str, Any]:
         """Return the settings of supervised finetuning of one base."""
-        return _merged(self.sft, self.by_base.get(base, {}))
+        return _merged(self.sft, self._of_base(base, other=_ONLY_OF_PFT))
 
     def pft_of(self, base: str, method: str) -> Mapping[str, Any]:
         """Return the settings of preference finetuning of one base by one method."""
-        given = _merged(self.pft, self.by_base.get(base, {}))
+        given = _merged(self.pft, self._of_base(base, other=_ONLY_OF_SFT))
         return {**_merged(given, self.by_method.get(method, {})), "method": method}
+
+    def _of_base(self, base: str, other: AbstractSet[str]) -> Mapping[str, Any]:
+        return {name: value for name, value in self.by_base.get(base, {}).items() if name not in other}
 
     @property
     def prices(self) -> Prices:

@@ -21,8 +21,9 @@ from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.stages.stage import Stage, payload_of
 from budgetctl.study.bases import BaseRequest, FoundBase
 from budgetctl.study.recipe import EvalSettings
+from budgetctl.study.starts import Start, fitted
 from budgetctl.tasks import task_named
-from budgetctl.training.config import PftSettings, SftSettings
+from budgetctl.training.config import PftSettings, SftSettings, TrainingSettings
 from store import Artifact, Store
 
 S = TypeVar("S", bound=Frozen)
@@ -38,6 +39,15 @@ def settings_of(model: type[S], given: Mapping[str, Any], where: str) -> S:
         return model.model_validate(given)
     except ValidationError as error:
         raise UsageError(describe_problems(error, model, where)) from error
+
+
+def check_settings(model: type[TrainingSettings], given: Mapping[str, Any], where: str) -> None:
+    """Validate a training's settings before its base is known, whose precision they may leave out.
+
+    Raises:
+        UsageError: With one sentence per problem.
+    """
+    settings_of(model, {"precision": "bfloat16", **given}, where)
 
 
 def sft_settings(base: FoundBase | BaseRequest, given: Mapping[str, Any]) -> SftSettings:
@@ -59,15 +69,25 @@ def sft_stage(base: FoundBase | BaseRequest, data: str, given: Mapping[str, Any]
     return SftStage(identity, base.key, data)
 
 
+def pft_settings(base: FoundBase | BaseRequest, start: Start | None, given: Mapping[str, Any]) -> PftSettings:
+    """Settings of preference finetuning of a checkpoint, or of a base where there is none.
+
+    Raises:
+        UsageError: A setting is unknown, out of range, or does not fit the checkpoint.
+    """
+    return fitted(settings_of(PftSettings, {"precision": base.precision, **given}, "pft"), start)
+
+
 def pft_stage(
-    base: FoundBase | BaseRequest, policy: str | None, data: str, given: Mapping[str, Any], seed: int
+    base: FoundBase | BaseRequest, start: Start | None, data: str, given: Mapping[str, Any], seed: int
 ) -> PftStage:
     """Preference finetuning of a checkpoint (or of the base) on pairs.
 
     Raises:
-        UsageError: A setting is unknown or out of range.
+        UsageError: A setting is unknown, out of range, or does not fit the checkpoint.
     """
-    settings = settings_of(PftSettings, {"precision": base.precision, **given}, "pft")
+    settings = pft_settings(base, start, given)
+    policy = None if start is None else start.key
     return PftStage(PftIdentity(template=base.template, settings=settings, seed=seed), base.key, data, policy)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from budgetctl.errors import InterruptedRunError, UsageError
+from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
 from budgetctl.models.encoding import Encoder
+from budgetctl.models.folders import parameter_count
 from budgetctl.models.loading import LoadedBase, choose_device, load_base
 from budgetctl.models.policy import Policy, continued_adapter, load_full, new_adapter
 from budgetctl.training.arguments import Shape, on_one_gpu
@@ -23,6 +24,7 @@ from budgetctl.training.methods import Method, method_of
 from budgetctl.training.microbatch import first_micro_batch
 from budgetctl.training.observer import observer_of
 from budgetctl.training.order import RowOrder, Stretch
+from budgetctl.training.reference_pass import ReferencePass
 from budgetctl.training.rows import Limits
 from budgetctl.training.sharding import gathered, shard
 from budgetctl.training.trl_trainers import last_checkpoint
@@ -59,22 +61,23 @@ def attempt(
         main_process: Whether this process tells people and publishes.
 
     Raises:
-        OutOfMemory: The micro-batch does not fit; the last finished step is kept.
-        InterruptedRunError: It was asked to stop; a checkpoint is written.
+        OutOfMemory: The micro-batch does not fit; the last finished step is kept (of several processes, the last
+            regular checkpoint).
+        InterruptedRunError: It was asked to stop; a checkpoint, or what was scored of the reference, is written.
         UsageError: Rows, checkpoint and base do not fit each other.
-        BudgetctlError: A guard fired.
+        BudgetctlError: A guard fired, or the weights alone do not fit.
     """
     started = time.monotonic()
     check_versions(settings.backend)
     if job.threads:
         torch.set_num_threads(job.threads)
-    per_process = _rows_per_process(job, settings)
+    if job.micro_batch is not None and job.micro_batch < 1:
+        raise UsageError(f"The micro-batch must be at least 1 row, not {job.micro_batch}.")
+    per_process = settings.batch_size // job.processes
     device = choose_device(job.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    base, policy = _load(job, settings, torch.device("cpu") if job.shard else device, recompute)
-    if job.shard:
-        base, policy = replace(base, device=device), shard(base.model, policy, device, job.processes)
+    base, policy = _loaded(job, settings, device, recompute)
     encoder = Encoder(base.tokenizer, job.template)
     limits = Limits(settings.max_length, base.context_length, settings.overlong == "truncate")
     method = method_of(job, settings, encoder, limits)
@@ -124,7 +127,7 @@ def attempt(
         "sharded": job.shard,
         "recomputed_activations": recompute,
         "optimizer": shape.optimizer,
-        "reference_texts_scored": getattr(trainer, "scored_texts", None),
+        "reference_texts_scored": None if method.reference is None else trainer.reference.scored,
         "resumed_at_step": int(resume.name.rsplit("-", 1)[-1]) if resume else 0,
         "prepare_s": round(ready - started, 3),
         "train_s": round(time.monotonic() - ready, 3),
@@ -134,15 +137,28 @@ def attempt(
     }
 
 
-def _rows_per_process(job: TrainingJob, settings: TrainingSettings) -> int:
-    if job.micro_batch is not None and job.micro_batch < 1:
-        raise UsageError(f"The micro-batch must be at least 1 row, not {job.micro_batch}.")
-    if settings.batch_size % job.processes:
-        raise UsageError(
-            f"A batch of {settings.batch_size} rows cannot be split evenly over {job.processes} processes; use a "
-            "number of processes that divides it."
-        )
-    return settings.batch_size // job.processes
+def _loaded(
+    job: TrainingJob, settings: SftSettings | PftSettings, device: torch.device, recompute: bool
+) -> tuple[LoadedBase, Policy]:
+    """Load what is trained, spread over the processes if it is to be.
+
+    Raises:
+        BudgetctlError: The GPU has no room for the weights.
+    """
+    try:
+        base, policy = _load(job, settings, torch.device("cpu") if job.shard else device, recompute)
+        if job.shard:
+            base, policy = replace(base, device=device), shard(base.model, policy, device, job.processes)
+    except torch.cuda.OutOfMemoryError as error:
+        ways = {"lora": "use weights: qlora, ", "full": "use weights: lora, ", "qlora": ""}[settings.weights]
+        if settings.weights != "qlora":
+            ways += "a larger N, " if job.shard else "spread it with --shard and --processes N, "
+        billions = parameter_count(job.base) / 1e9
+        raise BudgetctlError(
+            f"The model's {billions:.2g} billion weights do not fit into the memory of {device}: {ways}or use a larger "
+            "GPU (or one on which nothing else runs)."
+        ) from error
+    return base, policy
 
 
 def _load(
@@ -173,18 +189,22 @@ def _trainer(
 ) -> Any:
     from transformers import PrinterCallback  # noqa: PLC0415
 
-    in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through the file
-    reference = {"known_reference": job.reference, "reference_in_memory": in_memory}
+    dataset, more = method.dataset(stream), {}
+    if method.reference is not None:
+        in_memory = job.reference_in_memory and job.processes == 1  # processes share scores through files
+        more["reference"] = ReferencePass(
+            method.reference(dataset), job.scratch, job.references, in_memory, job.should_stop
+        )
     arguments = method.arguments(shape)
     if shape.on_gpu and shape.processes == 1:
         on_one_gpu(arguments, base.device)
     trainer = method.trainer(
         model=base.model,
         args=arguments,
-        train_dataset=method.dataset(stream),
+        train_dataset=dataset,
         processing_class=encoder.tokenizer,
         callbacks=list(callbacks),
-        **(reference if method.has_reference else {}),
+        **more,
     )
     trainer.remove_callback(PrinterCallback)  # with bars off, Transformers prints every step's log to stdout
     return trainer

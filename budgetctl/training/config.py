@@ -31,19 +31,33 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, float]] = {
 """Method → its own defaults, as its authors use them."""
 
 
+MOST_SEED = 2**32 - 1
+"""NumPy's random numbers start from 32 bits."""
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+
+
 class LoraSettings(Frozen):
     """Shape of one adapter. The defaults are the study's, which are also common today."""
 
     rank: Annotated[int, Field(ge=1)] = 32
     alpha: Annotated[float, Field(gt=0)] = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Of SFT adapters; preference losses are computed without dropout. 0: the budgets are spent in an epoch or
-    two, and dropout would make gradients depend on the micro-batch."""
+    """Of SFT adapters; `pft` refuses it, since preference losses are computed without dropout. 0: the budgets are spent
+    in an epoch or two, and dropout would make gradients depend on the micro-batch."""
     targets: tuple[str, ...] = SEVEN_PROJECTIONS
+    """Modules that are adapted, by the last part of their names."""
     extra_targets: tuple[str, ...] = ()
     """Modules beyond the projections, such as the `embed_tokens` and `lm_head` that the study added for Qwen. Each
     adds rank × (vocabulary + hidden size) numbers to every checkpoint; `lm_head` also builds all logits in training;
     vLLM serves adapters on them for Llama only."""
+
+    @model_validator(mode="after")
+    def _adapts_something(self) -> Self:
+        if not self.targets and not self.extra_targets:
+            raise ValueError(
+                "targets is empty, and nothing would be trained; leave it out for the seven projections"
+            )
+        return self
 
 
 class OptimizerSettings(Frozen):
@@ -86,6 +100,14 @@ class TrainingSettings(Frozen):
     """Of the base's weights and the arithmetic; trained adapters are float32 (bfloat16 under `qlora`)."""
 
     @model_validator(mode="after")
+    def _full_weights_have_no_adapter(self) -> Self:
+        if self.weights == "full" and self.lora != LoraSettings():
+            raise ValueError(
+                "weights: full trains every weight and no adapter; leave lora out, or use weights: lora"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _unsloth_can(self) -> Self:
         if self.backend == "unsloth":
             if self.weights == "full":
@@ -118,7 +140,8 @@ class PftSettings(TrainingSettings):
     method: Method = "dpo"
     adapter: Literal["stack", "continue"] = "stack"
     """`stack`: a new adapter over the frozen one, as in the study. `continue`: the parent's own adapter trains on,
-    in its own shape, and its untrained copy is the reference. Over the base itself both are a new adapter."""
+    in its own shape, whatever `lora` says, and its untrained copy is the reference. Over the base itself both are a new
+    adapter."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-5)
     """2e-5: a tenth of the SFT rate, the ratio of the study (5e-6 to 5e-5)."""
     beta: Annotated[float, Field(gt=0)] = 0.1
@@ -137,7 +160,9 @@ class PftSettings(TrainingSettings):
     """Weight of an added negative log-likelihood of the chosen answers, per token and averaged over rows (RPO);
     CPO's default is 1 (Xu et al. 2401.08417)."""
     desirable_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of the wanted answers in KTO's loss."""
     undesirable_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of the unwanted ones."""
 
     @property
     def has_reference(self) -> bool:
@@ -166,4 +191,19 @@ class PftSettings(TrainingSettings):
             raise ValueError(f"length_normalised is an option of dpo, not of {self.method}")
         if self.sft_weight and self.method in ("kto", "orpo"):
             raise ValueError(f"sft_weight is an option of the pair losses, not of {self.method}")
+        for name in ("desirable_weight", "undesirable_weight"):
+            if getattr(self, name) != 1 and self.method != "kto":
+                raise ValueError(f"{name} is an option of kto, not of {self.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_do_something(self) -> PftSettings:
+        if self.lora.dropout:
+            raise ValueError(
+                "lora.dropout is an option of sft; preference losses are computed without dropout, so leave it out here"
+            )
+        if self.weights == "full" and self.adapter != "stack":
+            raise ValueError(
+                f"adapter: {self.adapter} has no meaning for weights: full, which has no adapters"
+            )
         return self

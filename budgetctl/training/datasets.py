@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from budgetctl.training.reference import ReferenceTexts, Text
 from budgetctl.training.rows import DemonstrationRow, PairRow, TokenSequence, UnpairedRow
 
 IGNORED = -100
@@ -50,6 +51,25 @@ def unpaired(rows: Sequence[UnpairedRow], stream: Sequence[int], batch_size: int
         "label": [rows[index].wanted for index in stream],
     }
     return _dataset(columns)
+
+
+def texts_of_pairs(rows: Sequence[PairRow]) -> ReferenceTexts:
+    """Both answers of every row."""
+    return ReferenceTexts(
+        [
+            Text(tuple(_unscored(side)), tuple(_scored(side)))
+            for row in rows
+            for side in (row.chosen, row.rejected)
+        ]
+    )
+
+
+def texts_of_unpaired(rows: Sequence[UnpairedRow], dataset: Any) -> ReferenceTexts:
+    """The answer of every row, and the answers that `unpaired` put behind other prompts."""
+    return ReferenceTexts(
+        [Text(row.prompt, row.answer) for row in rows],
+        [Text(tuple(row["prompt_ids"]), tuple(row["KL_completion_ids"])) for row in dataset],
+    )
 
 
 def _scored(sequence: TokenSequence) -> list[int]:

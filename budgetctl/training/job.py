@@ -57,12 +57,12 @@ class TrainingJob:
         checkpoint_every_s: Seconds between checkpoints.
         threads: CPU threads; None leaves torch's choice.
         reporter: Who is told.
-        should_stop: Asked between steps.
+        should_stop: Asked between steps, and between batches of the reference.
         processes: Data-parallel processes on this machine.
         shard: Spread the model's weights over the processes.
         track: Given every step's figures, for an experiment tracker.
-        reference: File with reference log-probabilities of earlier trainings that start from the same policy.
-        reference_in_memory: Keep new ones in memory instead of in a file, unless processes share them.
+        references: Files with reference log-probabilities of earlier trainings that start from the same policy.
+        reference_in_memory: Keep new ones in memory instead of in files, unless processes share them.
         watched: Measures the training on dev rows and keeps its states.
         annealing: Goes on from a state of another training.
         keep: What a worker holds between stages, such as an engine.
@@ -84,7 +84,7 @@ class TrainingJob:
     processes: int = 1
     shard: bool = False
     track: Track | None = None
-    reference: Path | None = None
+    references: tuple[Path, ...] = ()
     reference_in_memory: bool = False
     watched: Watched | None = None
     annealing: Annealing | None = None
@@ -101,8 +101,9 @@ class TrainingJob:
     ) -> TrainingJob:
         """Rebuild a job from `document`."""
         values = dict(document)
-        for name in ("base", "parent", "data", "out", "scratch", "reference"):
+        for name in ("base", "parent", "data", "out", "scratch"):
             values[name] = Path(values[name]) if values[name] is not None else None
+        values["references"] = tuple(map(Path, values["references"]))
         for name, model in _MODELS.items():
             values[name] = model.model_validate(values[name]) if values[name] is not None else None
         return cls(**values, reporter=reporter, should_stop=should_stop)
@@ -115,4 +116,6 @@ _MODELS: Mapping[str, type[Frozen]] = {"template": Template, "watched": Watched,
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     return value.model_dump(mode="json") if isinstance(value, Frozen) else value

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from budgetctl.errors import UsageError
 from budgetctl.models.encoding import Encoder
 from budgetctl.training import arguments, datasets
 from budgetctl.training import rows as training_rows
@@ -15,6 +14,8 @@ from budgetctl.training.arguments import Shape
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.guards import check_samples, first_step_check
 from budgetctl.training.job import TrainingJob
+from budgetctl.training.layout import KTO_LEAST, WHOLE_BATCH
+from budgetctl.training.reference import ReferenceTexts
 from budgetctl.training.rows import Limits
 from budgetctl.training.tokens import FILE_NAME
 from budgetctl.training.trl_trainers import (
@@ -24,11 +25,6 @@ from budgetctl.training.trl_trainers import (
     UnpairedTrainer,
 )
 from budgetctl.training.watch import FirstStepCheck
-
-KTO_LEAST = 2
-"""TRL's KTO refuses single rows."""
-WHOLE_BATCH = ("aot", "aot_unpaired")
-"""Methods that compare all rows of a batch with each other, so that it cannot be cut."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Method:
         trainer: TRL's trainer class.
         check_first_step: Guard on the first step's figures.
         least: Smallest micro-batch.
-        has_reference: Whether the loss compares with a reference policy.
+        reference: (TRL's dataset) → the texts whose reference log-probabilities the loss needs; None if it needs none.
     """
 
     title: str
@@ -55,7 +51,7 @@ class Method:
     trainer: Any
     check_first_step: FirstStepCheck | None = None
     least: int = 1
-    has_reference: bool = True
+    reference: Callable[[Any], ReferenceTexts] | None = None
 
 
 def method_of(
@@ -83,14 +79,10 @@ def _sft(job: TrainingJob, settings: SftSettings, encoder: Encoder, limits: Limi
         dataset=lambda stream: datasets.demonstrations(rows, stream),
         arguments=lambda shape: arguments.sft_arguments(settings, shape),
         trainer=SupervisedTrainer,
-        has_reference=False,
     )
 
 
 def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
-    whole_batch = settings.method in WHOLE_BATCH
-    if whole_batch and job.processes > 1:
-        raise UsageError(f"{settings.method} compares all rows of a batch, so it trains in one process only.")
     rows = training_rows.read_pairs(job.data, encoder, limits, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, side) for row in rows[:3] for side in (row.chosen, row.rejected)], encoder)
     return Method(
@@ -101,17 +93,12 @@ def _pairs(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Li
         arguments=lambda shape: arguments.pair_arguments(settings, shape),
         trainer=partial(PairTrainer if settings.has_reference else ReferenceFreeTrainer, settings=settings),
         check_first_step=first_step_check(settings, settings.precision) if settings.has_reference else None,
-        least=settings.batch_size if whole_batch else 1,
-        has_reference=settings.has_reference,
+        least=settings.batch_size if settings.method in WHOLE_BATCH else 1,
+        reference=(lambda _: datasets.texts_of_pairs(rows)) if settings.has_reference else None,
     )
 
 
 def _kto(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limits) -> Method:
-    if settings.batch_size < KTO_LEAST * job.processes:
-        raise UsageError(
-            f"kto needs a batch_size of at least {KTO_LEAST * job.processes}: it pairs each prompt with another row's "
-            "answer, on every process."
-        )
     rows = training_rows.read_unpaired(job.data, encoder, limits, job.scratch / FILE_NAME)
     check_samples([(row.prompt_id, row.text) for row in rows[:3]], encoder)
     return Method(
@@ -123,4 +110,5 @@ def _kto(job: TrainingJob, settings: PftSettings, encoder: Encoder, limits: Limi
         trainer=UnpairedTrainer,
         check_first_step=first_step_check(settings, settings.precision),
         least=KTO_LEAST,
+        reference=lambda dataset: datasets.texts_of_unpaired(rows, dataset),
     )

@@ -16,12 +16,12 @@ def first_micro_batch(batch_size: int, longest: int, on_gpu: bool, asked: int | 
         longest: Padded tokens of the longest row (both answers of a pair).
         on_gpu: Whether a GPU computes.
         asked: What the user wants; the largest divisor not above it is taken.
-        least: The method's own minimum.
+        least: The method's own minimum, at most `batch_size`. It goes before both limits: where no divisor lies
+            between, the smallest one from here on is taken.
     """
     limit = asked or max(1, (GPU_TOKENS if on_gpu else CPU_TOKENS) // max(1, longest))
-    return max(
-        rows for rows in range(1, batch_size + 1) if batch_size % rows == 0 and rows <= max(limit, least)
-    )
+    divisors = [rows for rows in range(least, batch_size + 1) if batch_size % rows == 0]
+    return max((rows for rows in divisors if rows <= limit), default=divisors[0])
 
 
 def smaller(batch_size: int, rows: int, least: int = 1) -> int | None:

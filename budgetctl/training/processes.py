@@ -23,6 +23,7 @@ import torch
 
 from budgetctl.console import Bar, LineReporter
 from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
+from budgetctl.models.loading import choose_device
 from budgetctl.training.attempt import OutOfMemory, attempt
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Metric, TrainingJob
@@ -53,9 +54,10 @@ def attempt_in_processes(
     Raises:
         OutOfMemory: A micro-batch did not fit on some process.
         InterruptedRunError: It was asked to stop; a checkpoint is written.
-        UsageError: What `attempt` refuses.
+        UsageError: What `attempt` refuses, or there are too few GPUs.
         BudgetctlError: A child failed; its last lines are in the message.
     """
+    _check_gpus(job.device, job.processes)
     folder = job.scratch / "processes"
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
@@ -80,6 +82,20 @@ def attempt_in_processes(
         _end(children)
     relay.join(TERMINATE_S)
     return _result(folder, job.processes, failed)
+
+
+def _check_gpus(device: str, processes: int) -> None:
+    """Refuse several processes that would have to share a GPU.
+
+    Raises:
+        UsageError: One GPU was named for all of them, or there are fewer than processes.
+    """
+    if processes == 1 or choose_device(device).type != "cuda":
+        return
+    if ":" in device:
+        raise UsageError(f"--processes {processes} takes one GPU each; leave --device {device} out.")
+    if processes > (there := torch.cuda.device_count()):
+        raise UsageError(f"--processes {processes} needs as many GPUs, and this process sees {there}.")
 
 
 def _start(folder: Path, rank: int, job: TrainingJob, port: int, starter: Starter) -> subprocess.Popen[str]:

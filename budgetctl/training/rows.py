@@ -87,6 +87,12 @@ class Limits:
         if self._truncate and cut.learnt:
             self.truncated += 1
             return cut
+        if self._truncate:
+            raise UsageError(
+                f"{origin} has a prompt of {sequence.learn.index(True)} tokens, and {self._reason} of {self.longest} "
+                "would leave nothing of its answer. Raise max_length (up to the model's context), or leave the row out "
+                "with a length filter of `data`."
+            )
         raise UsageError(
             f"{origin} has {len(sequence.ids)} tokens, more than {self._reason} of {self.longest}. Raise max_length "
             "(up to the model's context), leave the row out with a length filter of `data`, or set "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import torch
@@ -11,9 +12,9 @@ from budgetctl.training import unsloth_backend
 from budgetctl.training.attempt import OutOfMemory, attempt
 from budgetctl.training.config import PftSettings, SftSettings
 from budgetctl.training.job import Metric, TrainingJob
+from budgetctl.training.layout import check_layout
 from budgetctl.training.microbatch import smaller
 from budgetctl.training.processes import Starter, attempt_in_processes
-from budgetctl.training.sharding import check_can_shard
 
 
 def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Metric]:
@@ -31,7 +32,8 @@ def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Me
         InterruptedRunError: It was asked to stop; the next call with the same scratch goes on.
         BudgetctlError: A guard fired, such as a first DPO loss that is not ln 2, or not even one row fits.
     """
-    check_can_shard(job, settings)
+    needs_whole_model = job.watched is not None or job.annealing is not None
+    check_layout(settings, job.processes, job.shard, needs_whole_model)
     recompute = False
     starter = None
     if settings.backend == "unsloth":
@@ -49,15 +51,26 @@ def train(job: TrainingJob, settings: SftSettings | PftSettings) -> dict[str, Me
         except OutOfMemory as found:
             rows = smaller(settings.batch_size // job.processes, found.rows, found.least)
             if rows is None and recompute:
-                raise BudgetctlError(
-                    f"A row of {found.longest} tokens does not fit into this GPU's memory, even when activations are "
-                    "recomputed. Lower max_length, use weights: qlora, or a GPU with more memory."
-                ) from None
+                raise BudgetctlError(_hopeless(found, settings)) from None
             recompute = recompute or rows is None
-            job = replace(job, micro_batch=rows or found.least)
+            job = replace(job, micro_batch=rows or found.rows)
+        gc.collect()  # trainer and callbacks hold each other, and with them the model that would stay beside the next
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         job.reporter.say(
             f"out of GPU memory; going on with {job.micro_batch} rows at once"
             + (" and recomputed activations" if recompute else "")
         )
+
+
+def _hopeless(found: OutOfMemory, settings: SftSettings | PftSettings) -> str:
+    """What to say when the smallest micro-batch does not fit, with the ways that are left."""
+    what = f"A row of {found.longest} tokens does"
+    if found.rows > 1:
+        what = f"{found.rows} rows of up to {found.longest} tokens, the fewest that can be computed at once here, do"
+    ways = ["lower max_length" + (" or batch_size" if found.rows > 1 else "")]
+    ways += {"lora": ["use weights: qlora"], "full": ["use weights: lora"], "qlora": []}[settings.weights]
+    return (
+        f"{what} not fit into this GPU's memory, even when activations are recomputed: {', '.join(ways)}, or use a GPU "
+        "with more memory."
+    )

@@ -17,29 +17,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from budgetctl.errors import UsageError
 from budgetctl.models.policy import LoraPolicy, Policy
-from budgetctl.training.config import TrainingSettings
-from budgetctl.training.job import TrainingJob
-
-
-def check_can_shard(job: TrainingJob, settings: TrainingSettings) -> None:
-    """Refuse what cannot be spread.
-
-    Raises:
-        UsageError: There is one process only, the base is held in four bits, or the run keeps or takes up states.
-    """
-    if not job.shard:
-        return
-    if job.processes < 2:
-        raise UsageError("--shard spreads a model over several processes; add --processes N.")
-    if settings.weights == "qlora":
-        raise UsageError("weights: qlora cannot be sharded; use weights: lora, or leave --shard out.")
-    if job.watched is not None or job.annealing is not None:
-        raise UsageError(
-            "A run that is measured while it trains, or goes on from such a run's state, needs the whole model in one "
-            "process; leave --shard out."
-        )
 
 
 def shard(model: Any, policy: Policy, device: torch.device, processes: int) -> Policy:

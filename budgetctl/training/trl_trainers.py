@@ -1,8 +1,8 @@
 """TRL's trainers, subclassed only where they cannot do what a study needs.
 
 - Rows come tokenised by our own templates, so their preparation is skipped.
-- The reference's log-probabilities are those of the policy before its first step, computed once and kept in the
-  draft. TRL would add a copy of one adapter as the reference, which for a stack of two is the wrong policy.
+- The reference's log-probabilities are those of the policy before its first step (`reference_pass`). TRL would add a
+  copy of one adapter as the reference, which for a stack of two is the wrong policy.
 - Checkpoints hold the trained weights alone, and a marker says that one is whole.
 - KTO's divergence estimate is the effective batch's, so that it does not depend on the micro-batch.
 
@@ -12,7 +12,6 @@ are both active, and no trainer switches them.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import dpo_trainer, kto_trainer, sft_trainer
 
 from budgetctl.errors import BudgetctlError
@@ -30,7 +30,8 @@ from budgetctl.training.adapted_head import heads_with_adapters
 from budgetctl.training.config import PftSettings
 from budgetctl.training.datasets import IGNORED
 from budgetctl.training.pair_losses import AnswerScores, reference_free_loss, rewards
-from budgetctl.training.reference import FILE_NAME, read_scores, text_digest, write_scores
+from budgetctl.training.reference import text_digest
+from budgetctl.training.reference_pass import ReferencePass
 from budgetctl.training.sharding import gathered, gathered_state, is_sharded, spread_like, spread_state
 
 WEIGHTS_FILE = "trained.safetensors"
@@ -127,8 +128,13 @@ class _Checkpoints:
             raise
         if not self._is_number(loss):
             self._keep_last_good()
+            whose = (
+                "Another process's loss is not a number"
+                if torch.isfinite(loss)
+                else f"The loss became {float(loss)}"
+            )
             raise BudgetctlError(
-                f"The loss became {float(loss)} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
+                f"{whose} at step {self.state.global_step + 1} of {self.state.max_steps}. The "
                 f"weights after step {self.state.global_step} are kept in the draft; lower the learning rate or look "
                 "at the rows of that step."
             )
@@ -160,77 +166,36 @@ class SupervisedTrainer(_Checkpoints, SFTTrainer):  # type: ignore[misc]
 
 
 class _KeptReference(_Checkpoints):
-    """Reference log-probabilities from the untrained policy, once per draft."""
+    """Reference log-probabilities from the untrained policy, computed once."""
 
-    data_collator: Any
-    compute_ref_log_probs: Any
-    known_reference: Path | None
-    reference_in_memory: bool = False
-    scored_texts: int = 0
+    reference: ReferencePass
+    texts_per_row: int
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """Add the reference's columns, scoring only texts that no earlier run has scored."""
-        file = Path(self.args.output_dir).parent / FILE_NAME
+        """Add the reference's columns."""
+        with disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            scores = self.reference.run(self.model, self.accelerator, self.texts_per_row * batch_size)
         sides = PAIR_SIDES if "chosen_ids" in dataset.column_names else UNPAIRED_SIDES
-        scores: dict[str, float] = {}
-        is_main = self.accelerator.is_main_process
-        if is_main or is_sharded(self.model):  # processes that hold parts of a model compute together
-            scores = read_scores([self.known_reference, file])
-            self.scored_texts = self._score_unknown(dataset, sides, scores, batch_size)
-        if is_main and not self.reference_in_memory:
-            write_scores(file, scores)
-        self.accelerator.wait_for_everyone()
-        if not is_main:
-            scores = read_scores([file])
         for column, answer in sides.items():
-            values = [scores.get(text_digest(row["prompt_ids"], row[answer])) for row in dataset]
-            if lacking := sum(value is None or not math.isfinite(value) for value in values):
-                raise BudgetctlError(
-                    f"The reference log-probabilities ({column}) are incomplete: {lacking} of {len(values)} rows "
-                    "have none, or none that is a number."
-                )
+            values = [scores[text_digest(row["prompt_ids"], row[answer])] for row in dataset]
             dataset = dataset.add_column(column, values)
         return dataset
-
-    def _score_unknown(
-        self, dataset: Any, sides: dict[str, str], known: dict[str, float], batch_size: int
-    ) -> int:
-        """Score each distinct row with a text that is not known, longest first; return how many texts that were."""
-        unknown: dict[tuple[str, ...], int] = {}
-        for index, row in enumerate(dataset):
-            texts = tuple(text_digest(row["prompt_ids"], row[answer]) for answer in sides.values())
-            if any(text not in known for text in texts):
-                unknown.setdefault(texts, index)
-        rows = dataset.select(list(unknown.values()))
-        lengths = [
-            len(row["prompt_ids"]) + max(len(row[answer]) for answer in sides.values()) for row in rows
-        ]
-        order = sorted(range(len(rows)), key=lambda place: -lengths[place])
-        names = list(unknown)
-        self.model.eval()
-        before = len(known)
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
-            batch = self.data_collator([rows[place] for place in part])
-            moved = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
-            scores = self.compute_ref_log_probs(self.model, moved)
-            for side, values in enumerate(scores):
-                known |= {
-                    names[place][side]: value for place, value in zip(part, values.tolist(), strict=True)
-                }
-        return len(known) - before
 
 
 class PairTrainer(_KeptReference, DPOTrainer):  # type: ignore[misc]
     """DPO and its relatives on tokenised pairs, perhaps with the chosen answers' likelihood added."""
 
-    def __init__(self, *args: Any, settings: PftSettings, **kwargs: Any) -> None:
+    texts_per_row = 2
+
+    def __init__(
+        self, *args: Any, settings: PftSettings, reference: ReferencePass | None = None, **kwargs: Any
+    ) -> None:
         self.settings = settings
-        self.known_reference = kwargs.pop("known_reference", None)
-        self.reference_in_memory = kwargs.pop("reference_in_memory", False)
+        if reference is not None:
+            self.reference = reference
         # TRL hashes all weights for the name of a cache that is not used here; on 8B that takes minutes.
         with patch.object(dpo_trainer, "hash_module", return_value=""), heads_with_adapters(dpo_trainer):
             super().__init__(*args, **kwargs)
@@ -299,10 +264,11 @@ class ReferenceFreeTrainer(PairTrainer):
 class UnpairedTrainer(_KeptReference, KTOTrainer):  # type: ignore[misc]
     """KTO on tokenised rows, its divergence estimated over the effective batch."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    texts_per_row = 1
+
+    def __init__(self, *args: Any, reference: ReferencePass, **kwargs: Any) -> None:
         self._divergence: torch.Tensor | None = None
-        self.known_reference = kwargs.pop("known_reference")
-        self.reference_in_memory = kwargs.pop("reference_in_memory")
+        self.reference = reference
         with patch.object(kto_trainer, "hash_module", return_value=""), heads_with_adapters(kto_trainer):
             super().__init__(*args, **kwargs)
 

@@ -31,7 +31,7 @@ def check_possible(job: TrainingJob) -> None:
     """Refuse, before a process is started, what unsloth cannot do here.
 
     Raises:
-        UsageError: There is no GPU or no unsloth, or several processes or a watched run are asked for.
+        UsageError: There is no GPU or no unsloth, or a watched run is asked for.
     """
     import torch  # noqa: PLC0415
 
@@ -42,8 +42,6 @@ def check_possible(job: TrainingJob) -> None:
             "backend: unsloth needs its package: pip install 'budgetctl[gpu]', or name the Python of an environment "
             f"that has it (and budgetctl) in {PYTHON_VARIABLE}."
         )
-    if job.processes > 1:
-        raise UsageError("backend: unsloth trains in one process; use backend: trl for several GPUs.")
     if job.watched is not None:
         raise UsageError("A run that is measured while it trains needs backend: trl.")
 

@@ -13,7 +13,7 @@ from budgetctl.console import Bar
 from budgetctl.training.job import Track
 
 
-def _agreed(stop: bool, save: bool, device: torch.device) -> tuple[bool, bool]:
+def agreed(stop: bool, save: bool, device: torch.device) -> tuple[bool, bool]:
     """Let all processes of a training do the same: one that wants to stop or save decides for all."""
     if not torch.distributed.is_initialized():
         return stop, save
@@ -48,7 +48,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """Decide whether this is the moment for a checkpoint or for the end."""
         if state.global_step >= state.max_steps:
             return
-        stop, save = _agreed(
+        stop, save = agreed(
             self._should_stop(), time.monotonic() - self._saved_at >= self._every_s, args.device
         )
         if stop:

@@ -111,7 +111,7 @@ def test_nothing_fires(call: Callable[..., Any], tmp_path: Path) -> None:
         (("--plateau", "loss"), "metric"),
         (("--at", "5000"), "processes only 224 examples"),
         (("--at", "50", "--anneal", "2"), "less than or equal to 1"),
-        (("--at", "50", "--set", "weights=full"), "weights: full would keep"),
+        (("--at", "50", "--set", "weights=full", "--set", "lora.rank=32"), "weights: full would keep"),
         (("--at", "50", "--monitor", "bleu"), "monitors"),
     ],
 )

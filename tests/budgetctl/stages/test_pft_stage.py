@@ -11,14 +11,15 @@ from budgetctl.models.templates import Template
 from budgetctl.stages.pft import PftIdentity, PftStage
 from budgetctl.stages.sft import SftIdentity, SftStage
 from budgetctl.training.config import LoraSettings, PftSettings, SftSettings
-from store import Store
+from budgetctl.training.reference import read_scores
+from store import Artifact, Store
 
 TINY = Template.named("tiny")
 SMALL = LoraSettings(rank=4)
 
 
 def identity(**settings: Any) -> PftIdentity:
-    return PftIdentity(template=TINY, settings=PftSettings(lora=SMALL, epochs=1, **settings))
+    return PftIdentity(template=TINY, settings=PftSettings(**{"lora": SMALL, "epochs": 1, **settings}))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_reference_that_stays_in_memory(
     metrics = run_stage(stage, execution={"keep_reference": False}).artifact.metrics
     assert metrics["reference_texts_scored"] == 48
     assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
-    assert not [artifact for artifact in stage_store.artifacts() if artifact.stage == "reference"]
+    assert not references(stage_store)
 
 
 def test_a_sweep_scores_the_reference_once(
@@ -76,13 +77,50 @@ def test_a_sweep_scores_the_reference_once(
         wanted = identity(**settings).model_copy(update={"seed": seed})
         return run_stage(PftStage(wanted, base=base_key, data=pairs)).artifact.metrics
 
-    first = scored()
-    assert first["reference_texts_scored"] == 48
+    assert scored(epochs=0.1)["reference_texts_scored"] == 48  # though it sees 16 of the 24 rows
     for other in (scored(seed=4), scored(beta=1.0), scored(method="ipo"), scored(adapter="continue")):
         assert other["reference_texts_scored"] == 0
     assert scored(beta=1.0, seed=9)["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
-    mismatched = scored(method="kto")["reference_texts_scored"]
-    assert 0 < mismatched <= 48
-    kept = [artifact for artifact in stage_store.artifacts() if artifact.stage == "reference"]
-    assert len(kept) == 1
-    assert kept[0].parents == {"base": base_key, "data": pairs}
+    (kept,) = references(stage_store)
+    assert kept.parents == {"base": base_key, "data": pairs}
+    assert len(read_scores([kept.path("reference.parquet")])) == 48
+
+
+def test_mismatched_texts_are_scored_once_for_an_order_of_rows(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str], stage_store: Store
+) -> None:
+    pairs = publish_rows("pref.parquet")
+
+    def scored(seed: int = 0, **settings: Any) -> Any:
+        wanted = identity(**{"method": "kto", **settings}).model_copy(update={"seed": seed})
+        return run_stage(PftStage(wanted, base=base_key, data=pairs)).artifact.metrics[
+            "reference_texts_scored"
+        ]
+
+    assert 48 < scored() <= 96
+    assert scored(beta=1.0) == 0
+    assert scored(desirable_weight=2.0) == 0
+    assert scored(method="dpo") == 0
+    assert 0 < scored(seed=1) <= 48
+    assert scored(seed=1, beta=1.0) == 0
+    assert len(references(stage_store)) == 3
+
+
+def test_cut_texts_are_another_reference(
+    run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]
+) -> None:
+    pairs = publish_rows("pref.parquet")
+
+    def scored(**settings: Any) -> Any:
+        stage = PftStage(identity(**settings), base=base_key, data=pairs)
+        return run_stage(stage).artifact.metrics["reference_texts_scored"]
+
+    assert scored(max_length=64) == 48
+    assert scored(max_length=128) == 0
+    assert scored(max_length=16, overlong="truncate") > 0
+    assert scored(max_length=16, overlong="truncate", beta=1.0) == 0
+    assert scored(max_length=17, overlong="truncate") > 0
+
+
+def references(store: Store) -> list[Artifact]:
+    return [artifact for artifact in store.artifacts() if artifact.stage == "reference"]

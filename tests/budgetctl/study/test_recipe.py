@@ -25,6 +25,8 @@ def test_single_values_stand_for_lists() -> None:
         ({"budgets": [0]}, "budget 0 must be above 0"),
         ({"budgets": []}, "budgets"),
         ({"seeds": [1, 1]}, "seeds lists a value twice"),
+        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0 (given: -1)"),
+        ({"seeds": [5_000_000_000]}, "seeds.0: Input should be less than or equal to 4294967295"),
         ({"name": "a/b"}, "name"),
         ({"cost": {"sft": 0}}, "cost.sft"),
         ({"by_base": {"qwen2-7B": {}}}, "by_base names qwen2-7B, which is not in the grid: tiny"),
@@ -81,6 +83,14 @@ def test_one_bases_and_one_methods_settings_lie_over_the_common_ones() -> None:
     assert recipe.sft_of("other") == {"epochs": 3, "lora": {"rank": 8, "alpha": 4}}
     assert recipe.pft_of("tiny", "kto") == {"beta": 0.1, "lora": {"rank": 2}, "method": "kto"}
     assert recipe.pft_of("other", "dpo") == {"beta": 0.5, "lora": {"rank": 8}, "method": "dpo"}
+
+
+def test_a_bases_settings_that_only_one_side_has_go_there() -> None:
+    recipe = parse_recipe(MINIMAL | {"by_base": {"tiny": {"beta": 0.5, "loss": "full", "epochs": 3}}})
+    assert recipe.sft_of("tiny") == {"loss": "full", "epochs": 3}
+    assert recipe.pft_of("tiny", "dpo") == {"beta": 0.5, "epochs": 3, "method": "dpo"}
+    unknown = parse_recipe(MINIMAL | {"by_base": {"tiny": {"epoch": 3}}})
+    assert unknown.sft_of("tiny") == {"epoch": 3}  # refused where the settings are validated
 
 
 def test_cells_that_are_left_out() -> None:

@@ -36,6 +36,15 @@ from budgetctl.training.versions import check_versions
         ({"method": "dpo", "gamma": 0.5}, "option of simpo, not of dpo"),
         ({"method": "simpo", "gamma": -1}, "greater than or equal to 0"),
         ({"method": "simpo", "beta": 0}, "greater than 0"),
+        ({"method": "dpo", "desirable_weight": 2}, "desirable_weight is an option of kto, not of dpo"),
+        (
+            {"method": "simpo", "undesirable_weight": 2},
+            "undesirable_weight is an option of kto, not of simpo",
+        ),
+        ({"lora": {"dropout": 0.1}}, "lora.dropout is an option of sft"),
+        ({"weights": "full", "lora": {"rank": 8}}, "leave lora out"),
+        ({"weights": "full", "adapter": "continue"}, "no meaning for weights: full"),
+        ({"lora": {"targets": []}}, "targets is empty"),
         ({"lora": {"r": 8}}, "r"),
         ({"epochs": 0}, "greater than 0"),
         ({"backend": "axolotl"}, "backend"),
@@ -52,6 +61,19 @@ def test_settings(settings: dict[str, Any], sentence: str) -> None:
         PftSettings.model_validate(settings)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "kto", "desirable_weight": 2, "undesirable_weight": 0.5},
+        {"method": "dpo", "desirable_weight": 1, "undesirable_weight": 1, "lora": {"dropout": 0}},
+        {"weights": "full", "lora": LoraSettings().model_dump(), "adapter": "stack"},
+        {"lora": {"targets": [], "extra_targets": ["embed_tokens"]}},
+    ],
+)
+def test_settings_that_are_the_defaults_or_do_something(settings: dict[str, Any]) -> None:
+    assert PftSettings.model_validate(settings)
+
+
 def test_a_row_longer_than_max_length(make_job: Any) -> None:
     with pytest.raises(UsageError, match=r"row 'sum-\d+' has \d+ tokens, more than max_length of 12"):
         train(make_job(), SftSettings(max_length=12))
@@ -64,6 +86,13 @@ def test_a_row_longer_than_the_context(make_job: Any, tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"more than the model's context of 128"):
         train(make_job(data=tmp_path / "l.parquet"), SftSettings())
+
+
+def test_a_prompt_that_leaves_no_room_to_cut(make_job: Any) -> None:
+    sentence = r"has a prompt of \d+ tokens, and max_length of 8 would leave nothing"
+    with pytest.raises(UsageError, match=sentence) as said:
+        train(make_job(), SftSettings(max_length=8, overlong="truncate"))
+    assert "overlong: truncate" not in str(said.value)
 
 
 def test_truncation_is_counted(make_job: Any) -> None:
@@ -86,7 +115,7 @@ def test_an_adapter_of_another_base(make_job: Any, make_small_base: Callable[...
 
 
 def test_a_tokenizer_without_the_templates_tokens(make_job: Any) -> None:
-    with pytest.raises(UsageError, match="template of the model's family"):
+    with pytest.raises(UsageError, match="Choose a base whose tokenizer has it"):
         train(make_job(template=Template.named("chatml")), SftSettings())
 
 
@@ -141,6 +170,23 @@ def test_kto_of_single_rows(make_job: Any) -> None:
 def test_a_batch_that_cannot_be_cut_in_processes(method: str, make_job: Any) -> None:
     with pytest.raises(UsageError, match="in one process only"):
         train(make_job("pref.parquet", processes=2), PftSettings(method=method, batch_size=8))
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "sentence"),
+    [
+        ("cuda:1", 2, "--processes 2 takes one GPU each; leave --device cuda:1 out"),
+        ("auto", 4, "--processes 4 needs as many GPUs, and this process sees 2"),
+        ("cuda", 4, "--processes 4 needs as many GPUs, and this process sees 2"),
+    ],
+)
+def test_processes_that_would_share_a_gpu(
+    device: str, processes: int, sentence: str, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(UsageError, match=sentence):
+        train(make_job(device=device, processes=processes), SftSettings())
 
 
 def test_untried_versions() -> None:

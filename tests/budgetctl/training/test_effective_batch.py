@@ -93,14 +93,27 @@ def test_order_is_passes_of_permutations_in_full_batches(
     batch_size=st.integers(1, 64),
     longest=st.integers(1, 5000),
     asked=st.one_of(st.none(), st.integers(1, 100)),
+    least=st.integers(1, 64),
 )
-def test_micro_batches_divide_the_batch(batch_size: int, longest: int, asked: int | None) -> None:
-    rows = first_micro_batch(batch_size, longest, on_gpu=False, asked=asked)
+def test_micro_batches_divide_the_batch_and_hold_what_a_method_needs(
+    batch_size: int, longest: int, asked: int | None, least: int
+) -> None:
+    least = min(least, batch_size)
+    rows = first_micro_batch(batch_size, longest, on_gpu=False, asked=asked, least=least)
     assert batch_size % rows == 0
-    assert asked is None or rows <= asked
+    assert rows >= least
+    if asked is not None and rows > asked:
+        assert not [size for size in range(least, rows) if batch_size % size == 0]
     tried = [rows]
-    while (less := smaller(batch_size, tried[-1])) is not None:
+    while (less := smaller(batch_size, tried[-1], least)) is not None:
         assert batch_size % less == 0
-        assert less < tried[-1]
+        assert least <= less < tried[-1]
         tried.append(less)
-    assert tried[-1] == 1
+    assert least > 1 or tried[-1] == 1
+
+
+@pytest.mark.parametrize(("batch_size", "asked"), [(17, None), (7, 2)])
+def test_kto_of_a_batch_that_cannot_be_cut_in_twos(batch_size: int, asked: int | None, make_job: Any) -> None:
+    job = make_job("unpaired.parquet", micro_batch=asked)
+    metrics = train(job, PftSettings(method="kto", epochs=1, batch_size=batch_size))
+    assert metrics["micro_batch"] == batch_size

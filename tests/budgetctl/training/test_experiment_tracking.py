@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -150,6 +153,11 @@ def test_wandb_offline_files_hold_the_curve(
     assert told.lines == []
     assert capsys.readouterr().out == ""
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    until = time.monotonic() + 20
+    while (
+        file.stat().st_size <= 7 and time.monotonic() < until
+    ):  # W&B's process may write after `finish` came back
+        time.sleep(0.05)
     records = list(wandb_records(file))
     run = next(record.run for record in records if record.WhichOneof("record_type") == "run")
     assert run.display_name == "sft-abc"
@@ -183,3 +191,56 @@ def test_trackio_files_hold_the_curve(
     assert [json.loads(values)["loss"] for _, values in logged] == pytest.approx(
         curve_values(job.out, "loss")
     )
+
+
+UNREACHABLE = """
+import sys, time
+from budgetctl.console import LineReporter
+from budgetctl.training.tracking import tracker
+keep = {}
+for number in range(2):
+    began = time.monotonic()
+    with tracker("wandb", f"run-{number}", {}, LineReporter(), keep=keep) as track:
+        if track is not None:
+            track(1, {"loss": 1.0})
+    print(f"took {time.monotonic() - began:.3f}", file=sys.stderr)
+print("the key")
+"""
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_costs_little_once_and_leaves_stdout_alone(tmp_path: Path) -> None:
+    """In a process of its own: W&B's service process writes its farewell when ours ends."""
+    environment = {
+        **os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "a" * 40, "WANDB_DIR": str(tmp_path),
+        "WANDB_INIT_TIMEOUT": "2",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", UNREACHABLE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "the key\n"
+    assert done.stderr.count("wandb failed and is left out") == 1
+    first, second = (float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("took"))
+    assert first < 45
+    assert second < 0.1
+
+
+def test_the_wait_for_a_server_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in("wandb", monkeypatch)
+    monkeypatch.delenv("WANDB_INIT_TIMEOUT", raising=False)
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "7")
+    with tracker("wandb", "run", {}, SilentReporter()):
+        assert os.environ["WANDB_INIT_TIMEOUT"] == "10"
+        assert os.environ["WANDB_FINISH_TIMEOUT"] == "7"
+
+
+def test_what_a_trackers_processes_print_goes_to_stderr(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand_in("wandb", monkeypatch)
+    monkeypatch.setattr(
+        sys.modules["wandb"], "init", lambda **_: subprocess.run(["echo", "hello"], check=True)
+    )
+    with tracker("wandb", "run", {}, SilentReporter()):
+        print("the key")
+    assert capfd.readouterr() == ("the key\n", "hello\n")

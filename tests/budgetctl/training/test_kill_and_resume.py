@@ -7,19 +7,23 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from training_results import curve_values, largest_difference
 
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
 from budgetctl.training.job import TrainingJob
 from budgetctl.training.run import train
-from budgetctl.training.trl_trainers import last_checkpoint
+from budgetctl.training.trl_trainers import _Checkpoints, last_checkpoint
 
 GENTLE = OptimizerSettings(learning_rate=1e-3)
 SMALL = LoraSettings(rank=4)
@@ -31,16 +35,16 @@ TOLERANCE = 1e-6
 """Of weights and losses; on one machine the resumed run is the same arithmetic."""
 
 
-def stopping_after(steps: int) -> Callable[[], bool]:
-    """A should_stop that says yes from that many finished steps of its attempt on."""
+def stopping_after(steps: int, scored: Path | None = None) -> Callable[[], bool]:
+    """A should_stop that says yes from that many finished steps of its attempt on, once a reference is there."""
     calls = itertools.count(1)
-    return lambda: next(calls) >= steps
+    return lambda: (scored is None or scored.exists()) and next(calls) >= steps
 
 
-def assert_equal(one: Path, other: Path) -> None:
+def assert_equal(one: Path, other: Path, steps: int = STEPS) -> None:
     assert largest_difference(one, other) <= TOLERANCE
     assert curve_values(one, "loss") == pytest.approx(curve_values(other, "loss"), abs=TOLERANCE)
-    assert len(curve_values(one, "loss")) == STEPS
+    assert len(curve_values(one, "loss")) == steps
 
 
 @pytest.mark.parametrize(
@@ -53,10 +57,12 @@ def test_stopped_again_and_again(data: str, settings: Any, make_job: Any) -> Non
     train(undisturbed, settings)
     job = make_job(data)
     dice = random.Random(5)
+    scored = None if settings is SFT else job.scratch / "reference.parquet"
     stops = 0
     while stops < 7:
         try:
-            metrics = train(replace(job, should_stop=stopping_after(dice.randint(1, 3))), settings)
+            stopping = stopping_after(dice.randint(1, 3), scored)
+            metrics = train(replace(job, should_stop=stopping), settings)
         except InterruptedRunError as stop:
             stops += 1
             assert f"of {STEPS}" in str(stop)
@@ -70,36 +76,79 @@ def test_stopped_again_and_again(data: str, settings: Any, make_job: Any) -> Non
     assert_equal(job.out, undisturbed.out)
 
 
-def _killed_after(job: TrainingJob, steps: int) -> None:
-    calls = itertools.count(1)
+LONG = {"epochs": 10, "batch_size": 8, "optimizer": GENTLE}
+KILLS = ("starting", "anywhere", "writing", "anywhere", "starting", "writing", "anywhere")
+"""When each life of a training ends: before its first step; within the steps that follow; while a checkpoint is on disk
+that is not whole yet."""
 
-    def die() -> bool:
-        if next(calls) > steps:
-            os.kill(os.getpid(), signal.SIGKILL)
+
+def _live(job: TrainingJob, settings: Any, stepping: Path) -> None:
+    def stepped() -> bool:
+        stepping.touch()
         return False
 
-    train(replace(job, should_stop=die, checkpoint_every_s=0.0), SFT)
+    train(replace(job, should_stop=stepped, checkpoint_every_s=0.0), settings)
+
+
+def _unfinished(job: TrainingJob) -> bool:
+    return any(not (folder / "whole").exists() for folder in job.scratch.glob("checkpoints/checkpoint-*"))
+
+
+def _until(condition: Callable[[], bool], process: Any) -> None:
+    while not condition() and process.is_alive():
+        time.sleep(0.0005)
+
+
+def _held_in_a_checkpoint(job: TrainingJob, process: Any) -> bool:
+    """Hold a process while a checkpoint is not whole; let it go on if that has changed until it stood still."""
+    if not _unfinished(job):
+        return False
+    os.kill(process.pid, signal.SIGSTOP)
+    state = Path(f"/proc/{process.pid}/stat")
+    _until(lambda: state.read_text().rsplit(")", 1)[1].split()[0] in "TZ", process)
+    if _unfinished(job):
+        return True
+    os.kill(process.pid, signal.SIGCONT)
+    return False
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(make_job: Any) -> None:
-    """Real kills, between the step and its checkpoint, so the last step is lost each time and done again."""
-    undisturbed = make_job()
-    train(undisturbed, SFT)
-    job = make_job()
-    dice = random.Random(11)
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        ("sft.parquet", SftSettings(**LONG, lora=LoraSettings(rank=4, dropout=0.1))),
+        ("pref.parquet", PftSettings(**LONG, lora=SMALL)),
+        ("unpaired.parquet", PftSettings(**LONG, method="kto", lora=SMALL)),
+    ],
+    ids=["sft-with-dropout", "dpo", "kto"],
+)
+def test_killed_at_random_moments(data: str, settings: Any, make_job: Any, tmp_path: Path) -> None:
+    """Seven real kills of each method, 21 in all: by the clock of another process, so within whatever is done then."""
+    began = time.monotonic()
+    undisturbed, job = make_job(data), make_job(data)
+    train(undisturbed, settings)
+    whole_s = time.monotonic() - began
+    dice = random.Random(settings.epochs)
     fork = multiprocessing.get_context("fork")
-    kills = 0
-    for _ in range(20):
-        process = fork.Process(target=_killed_after, args=(job, dice.randint(0, 2)))
+    torn = 0
+    for life, moment in enumerate(KILLS):
+        stepping = tmp_path / f"stepping-{life}"
+        process = fork.Process(target=_live, args=(job, settings, stepping))
         process.start()
+        if moment == "starting":
+            time.sleep(dice.uniform(0, 0.3 * whole_s))
+        else:
+            _until(stepping.exists, process)
+            time.sleep(dice.uniform(0, 0.03 * whole_s))
+        if moment == "writing":
+            _until(partial(_held_in_a_checkpoint, job, process), process)
+        process.kill()
         process.join()
-        kills += process.exitcode == -signal.SIGKILL
-        if process.exitcode == 0:
-            break
-    assert kills >= 5
-    train(job, SFT)
-    assert_equal(job.out, undisturbed.out)
+        assert process.exitcode == -signal.SIGKILL, f"life {life} ended by itself"
+        torn += _unfinished(job)
+    assert torn >= KILLS.count("writing")
+    assert train(job, settings)["resumed_at_step"] > 0
+    assert_equal(job.out, undisturbed.out, steps=30)
 
 
 def test_an_unfinished_checkpoint_is_not_taken(make_job: Any) -> None:
@@ -134,3 +183,21 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_step(make_job: A
     assert kept is not None
     assert kept.name == "checkpoint-1"
     assert not list(job.out.iterdir())
+
+
+class _Finite:
+    """A trainer of one of two processes, whose own loss is a number."""
+
+    def training_step(self) -> torch.Tensor:
+        return torch.tensor(6.78)
+
+
+class _OneOfTwo(_Checkpoints, _Finite):
+    model = torch.nn.Linear(1, 1)
+    state = SimpleNamespace(global_step=0, max_steps=12)
+    accelerator = SimpleNamespace(num_processes=2, reduce=lambda finite, _: finite)  # the other one's is none
+
+
+def test_a_process_whose_own_loss_is_a_number_says_that_anothers_is_none() -> None:
+    with pytest.raises(BudgetctlError, match=r"^Another process's loss is not a number at step 1 of 12"):
+        _OneOfTwo().training_step()

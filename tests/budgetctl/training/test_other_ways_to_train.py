@@ -22,7 +22,6 @@ from budgetctl.models.adapters import Adapter
 from budgetctl.training.config import LoraSettings, OptimizerSettings, PftSettings, SftSettings
 from budgetctl.training.processes import Starter, attempt_in_processes
 from budgetctl.training.run import train
-from budgetctl.training.trl_trainers import SupervisedTrainer
 
 GENTLE = OptimizerSettings(learning_rate=1e-3)
 FAST = OptimizerSettings(learning_rate=1e-2)
@@ -130,40 +129,6 @@ def test_preferences_over_an_adapted_head(method: str, make_job: Any) -> None:
 def test_four_bits_need_a_gpu(make_job: Any) -> None:
     with pytest.raises(UsageError, match="qlora needs a GPU"):
         train(make_job(), SftSettings(weights="qlora"))
-
-
-def test_out_of_memory_finds_a_smaller_micro_batch_and_goes_on(
-    make_job: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pretended GPU of 5 rows: the third step of the first try and every try above 5 rows run out of memory."""
-    undisturbed = make_job()
-    train(undisturbed, SFT)
-    seen: list[int] = []
-    real = SupervisedTrainer.compute_loss
-
-    def limited(trainer: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        rows = len(inputs["input_ids"])
-        seen.append(rows)
-        if rows > 5 and trainer.state.global_step >= 2:
-            raise torch.cuda.OutOfMemoryError("pretended")
-        return real(trainer, model, inputs, *args, **kwargs)
-
-    monkeypatch.setattr(SupervisedTrainer, "compute_loss", limited)
-    job = make_job()
-    metrics = train(job, SFT)
-    assert metrics["micro_batch"] == 4
-    assert metrics["resumed_at_step"] == 2
-    assert seen[:4] == [16, 16, 16, 8]
-    assert largest_difference(job.out, undisturbed.out) < 2e-4
-
-
-def test_a_hopeless_row_says_what_would_fit(make_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any, **__: Any) -> Any:
-        raise torch.cuda.OutOfMemoryError("pretended")
-
-    monkeypatch.setattr(SupervisedTrainer, "compute_loss", never)
-    with pytest.raises(BudgetctlError, match=r"A row of \d+ tokens does not fit .* weights: qlora"):
-        train(make_job(), SFT)
 
 
 @pytest.mark.slow

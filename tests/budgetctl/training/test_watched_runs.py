@@ -267,7 +267,7 @@ def test_rows_that_cannot_be_measured(make_trunk: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="in one way only"):
         train(make_trunk(watch=WATCH.model_copy(update={"strict": False})), SFT)
     with pytest.raises(UsageError, match="weights: full would keep a whole model"):
-        train(job, SftSettings.model_validate({**SFT.model_dump(), "weights": "full"}))
+        train(job, SftSettings(weights="full"))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows_of(0, 1)), tmp_path / "eval.parquet")
     with pytest.raises(UsageError, match="hold 1 prompts"):
         train(job, SFT)
