@@ -50,16 +50,13 @@ def publish_trunk(store: Store, plan: Plan, key: str, perplexities: Iterable[flo
     publish(store, plan.stages[key], {}, lambda folder: write_monitor(folder / "monitor.parquet", rows))
 
 
-def fork_facts(
-    trigger: str, step: int | None, value: float | None = 3.0, same_as: str = ""
-) -> dict[str, Any]:
-    """What a fork's manifest says; without a step the trigger did not fire."""
-    examples = None if step is None else step * BATCH
-    around = {"low": None, "high": None} if value is None else {"low": value * 0.95, "high": value * 1.05}
+def fork_facts(trigger: str, step: int | None, same_as: str = "") -> dict[str, Any]:
+    """What a fork's manifest says; without a step the trigger did not fire. Perplexity falls from step to step."""
+    examples, value = (None, 2.0) if step is None else (step * BATCH, 2.0 + 10 / (1 + step))
     record = ForkRecord(
         trigger=trigger, fired=step is not None, same_as=same_as, step=step, examples=examples, distinct=examples,
-        epoch=0.0, learning_rate=1e-3, metric=None if value is None else "perplexity", value=value, n=64, k=None,
-        samples=None, strict=None, folder=None, **around,
+        epoch=0.0, learning_rate=1e-3, metric="perplexity", value=value, low=value * 0.95, high=value * 1.05, n=64,
+        k=None, samples=None, strict=None, folder=None,
     )  # fmt: skip
     return {name: found for name, found in asdict(record).items() if name not in ("folder", "samples")}
 
