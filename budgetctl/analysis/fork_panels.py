@@ -130,7 +130,7 @@ def draw_key(panel: Any, group: ForkGroup, handles: dict[str, Any]) -> None:
     panel.set_axis_off()
     entries = [(_wrapped(label), handle) for label, handle in handles.items()]
     names = [(str(place), name) for name, place in group.numbers.items()]
-    silent = [line.fork.trigger for line in group.tables[0].lines if not line.fork.fired]
+    silent = [line.fork.trigger for line in group.tables[0].lines if line.fork.did_not_fire]
     names += [("", f"did not fire: {name}") for name in dict.fromkeys(silent) if name not in group.numbers]
     most = max(_MOST_KEYS - len(entries), 1)
     if len(names) > most:

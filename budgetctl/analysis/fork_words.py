@@ -45,7 +45,7 @@ def notes(table: ForkTable) -> list[str]:
     """What marks mean, what did not fire and why scores are missing, and what predicted the order."""
     lines = [line for line in table.lines if not line.fork.same_as]
     found = []
-    decided = [line for line in lines if _decided(line.fork)]
+    decided = [line for line in lines if line.fork.decided]
     if decided and not any(line.fork.fired for line in decided):
         found.append("No trigger fired: there is nothing to fork from.")
     if any(line.fork.score is not None for line in lines) or any(
@@ -62,7 +62,7 @@ def notes(table: ForkTable) -> list[str]:
         )
     reasons: dict[str, list[str]] = {}
     for line in lines:
-        if line.fork.reason and line.fork.score is None and not _did_not_fire(line.fork):
+        if line.fork.reason and line.fork.score is None and not line.fork.did_not_fire:
             reasons.setdefault(line.fork.reason, []).append(line.fork.trigger)
     found += [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
     return [*found, *prediction_lines(table.predictions)]
@@ -154,7 +154,7 @@ def _left(fork: ForkRow) -> str:
 def _final(fork: ForkRow) -> str:
     if fork.same_as:
         return "as above"
-    if _did_not_fire(fork):
+    if fork.did_not_fire:
         return "did not fire"
     return _score(fork.score, fork.score_low, fork.score_high, fork.status)
 
@@ -182,12 +182,3 @@ def _remaining_differs(fork: ForkRow) -> bool:
     if fork.remaining is None or fork.n_pft is None:
         return False
     return abs(fork.remaining - fork.n_pft) > _SMALLEST
-
-
-def _did_not_fire(fork: ForkRow) -> bool:
-    return not fork.fired and fork.status is CellStatus.IMPOSSIBLE
-
-
-def _decided(fork: ForkRow) -> bool:
-    """Whether its trunk has run."""
-    return fork.fired or _did_not_fire(fork)
