@@ -85,6 +85,9 @@ def fork(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest of those answers.", show_default=False)
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict/--loose", help="By which of the task's readings those answers count.")
+    ] = True,
     engine: Annotated[
         Literal["transformers", "vllm"], typer.Option(help="What generates those answers.")
     ] = "transformers",
@@ -116,8 +119,8 @@ def fork(
     Example: budgetctl fork --base tiny --data $D --dev $V --perplexity 2 --plateau perplexity:3 --at 128
     """  # fmt: skip
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
-    from budgetctl.study.bases import find_base  # noqa: PLC0415
-    from budgetctl.study.fork_request import check_rows, fork_stages, trunk_stage  # noqa: PLC0415
+    from budgetctl.study.bases import made_base, named_base  # noqa: PLC0415
+    from budgetctl.study.fork_request import fork_stages, trunk_stage  # noqa: PLC0415
 
     triggers: list[Any] = [{"perplexity": threshold} for threshold in perplexity or ()]
     triggers += [_pass(text) for text in pass_at or ()]
@@ -127,23 +130,24 @@ def fork(
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
     rows, dev_rows = (opened.artifact(opened.resolve(key)) for key in (data, dev))
-    check_rows(rows, dev_rows)  # before the base, which may take long to make
     chosen = settings_from(settings)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value is not None:
             chosen[name] = value
     if lr is not None:
         chosen.setdefault("optimizer", {})["learning_rate"] = lr
-    watch: dict[str, Any] = {"level": level, "samples": samples, "temperature": temperature, "engine": engine}
+    watch: dict[str, Any] = {"level": level, "samples": samples, "temperature": temperature, "strict": strict}
     watch |= {
+        "engine": engine,
         "max_new_tokens": max_new_tokens,
         "keep_state": anneal is not None,
         "monitors": tuple(monitor or ()),
     }
     watch |= {"every": evaluate_every} if evaluate_every is not None else {}
-    found = find_base(base, opened, execution)
-    trunk = trunk_stage(found, rows, dev_rows, chosen, seed, triggers, watch)
+    named = named_base(base, opened, execution)
+    trunk = trunk_stage(named, rows, dev_rows, chosen, seed, triggers, watch)
     stages = [trunk, *fork_stages(trunk, anneal)]
+    made_base(named, opened, execution)  # after all that may be refused: it can take long
     _, *forks = _run(stages, opened, execution, steal)
     _tell(forks)
     for made in forks:

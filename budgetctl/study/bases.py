@@ -117,13 +117,29 @@ def find_base(model: str, store: Store, execution: Execution) -> FoundBase:
         UsageError: There is no such model.
         KeyNotFound: It looks like a key, and no artifact has it.
     """
+    return made_base(named_base(model, store, execution), store, execution)
+
+
+def named_base(model: str, store: Store, execution: Execution) -> FoundBase | BaseRequest:
+    """What `model` names (by key or otherwise), published or still to be made; nothing is computed.
+
+    Raises:
+        UsageError: There is no such model.
+        KeyNotFound: It looks like a key, and no artifact has it.
+    """
     published = _published(model, store)
     if published is not None:
         return _described(published)
-    request = base_request(model, store, offline=execution.offline)
-    located = execution.model_copy(update={"sources": {**execution.sources, **request.located}})
-    execute(request.stage, store, located, make_reporter())
-    return FoundBase(request.key, request.template, request.precision)
+    return base_request(model, store, offline=execution.offline)
+
+
+def made_base(named: FoundBase | BaseRequest, store: Store, execution: Execution) -> FoundBase:
+    """Make a base if it is not there."""
+    if isinstance(named, FoundBase):
+        return named
+    located = execution.model_copy(update={"sources": {**execution.sources, **named.located}})
+    execute(named.stage, store, located, make_reporter())
+    return FoundBase(named.key, named.template, named.precision)
 
 
 def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBase, str | None]:

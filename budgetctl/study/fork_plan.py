@@ -206,7 +206,7 @@ def watch_settings(forks: ForkSettings, triggers: tuple[Trigger, ...]) -> WatchS
     Raises:
         UsageError: The settings do not fit each other.
     """
-    names = ("every", "level", "samples", "temperature", "max_new_tokens", "engine", "monitors")
+    names = ("every", "level", "samples", "temperature", "max_new_tokens", "strict", "engine", "monitors")
     given = {name: getattr(forks, name) for name in names}
     return settings_of(
         WatchSettings, {**given, "triggers": triggers, "keep_state": forks.anneal is not None}, "forks"

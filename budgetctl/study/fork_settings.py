@@ -39,6 +39,8 @@ class ForkSettings(Frozen):
     """Of those answers."""
     max_new_tokens: Annotated[int | None, Field(gt=0)] = None
     """Of those answers; None takes the task's."""
+    strict: bool = True
+    """Whether they count by the task's strict reading; false takes the forgiving one, such as GSM8K's last number."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What generates them, beside the training."""
     monitors: tuple[str, ...] = ()

@@ -168,6 +168,19 @@ def test_test_rows_never_decide(store: Store) -> None:
     assert plan.stages[trunk.parents["dev"]].identity["split"] == "dev"
 
 
+def test_the_forgiving_reading_decides_where_it_is_asked_for(store: Store, shared_data: Path) -> None:
+    rows = {"task": "gsm8k", "data": {"path": str(shared_data / "gsm8k")}}
+    readings = []
+    for settings in ({}, {"strict": True}, {"strict": False}):
+        plan = planned(store, **rows, forks={**FORKS, **settings})
+        (key,) = (key for key, payload in plan.stages.items() if payload.stage == "trunk")
+        readings.append((plan.stages[key].identity["watch"]["strict"], key))
+    assert [strict for strict, _ in readings] == [True, True, False]
+    assert readings[0] == readings[1] and readings[1][1] != readings[2][1]
+    with pytest.raises(UsageError, match="task arith reads answers in one way only"):
+        planned(store, forks={**FORKS, "strict": False})
+
+
 def test_a_trunk_cannot_spend_more_than_the_budget(store: Store) -> None:
     with pytest.raises(UsageError, match=r"sft_budget is 500, more than the budget of 128"):
         planned(store, forks={**FORKS, "sft_budget": 500})
