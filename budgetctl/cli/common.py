@@ -71,11 +71,8 @@ def recipe_from(grid: Path, settings: list[str] | None = None, thresholds: str |
     """
     from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
 
-    changes = settings_from(settings)
-    if thresholds is not None:
-        triggers = [_trigger(entry.strip()) for entry in thresholds.split(",")]
-        changes["forks"] = {**changes.get("forks", {}), "triggers": triggers}
-    return load_recipe(grid, changes)
+    triggers = None if thresholds is None else [_trigger(entry.strip()) for entry in thresholds.split(",")]
+    return load_recipe(grid, settings_from(settings), triggers)
 
 
 def _trigger(entry: str) -> dict[str, Any]:

@@ -31,8 +31,9 @@ ANNEALED_METRICS = (
 class Anneal(Frozen):
     """Let the learning rate fall to zero over some more rows, as an SFT run of the fork's size would have."""
 
-    share: Annotated[float, Field(gt=0, le=1)]
-    """Of the examples the trunk had processed at the fork: how many more are trained on, in whole steps."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Of the examples the trunk had processed at the fork: how many more are trained on, in whole steps. New rows
+    among them count towards the fork's budget."""
 
 
 class ForkIdentity(Frozen):

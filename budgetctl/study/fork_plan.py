@@ -11,7 +11,7 @@ from budgetctl.data.requests import Lengths, Supply, eval_data, preference_data,
 from budgetctl.errors import UsageError
 from budgetctl.forking.entries import parse_triggers
 from budgetctl.forking.triggers import Trigger, WatchSettings
-from budgetctl.stages.fork import Anneal, ForkIdentity, ForkStage
+from budgetctl.stages.fork import ForkIdentity, ForkStage
 from budgetctl.stages.stage import Stage
 from budgetctl.stages.trunk import TrunkIdentity, TrunkStage
 from budgetctl.study.bases import BaseRequest
@@ -98,6 +98,12 @@ class ForkPlanner:
                 f"forks.sft_budget is {spend:g}, more than the budget of {budget:g} that each fork shares"
             )
         rows = split_budget(spend, 1, recipe.prices).n_sft
+        if not rows:
+            named = "the budget" if forks.sft_budget is None else "forks.sft_budget"
+            raise UsageError(
+                f"{named} is {spend:g}, which pays for no demonstration: one costs {float(recipe.prices.sft):g} "
+                f"{recipe.prices.currency}; raise it"
+            )
         settings = sft_settings(base, recipe.sft_of(base_name))
         stages = {
             "base": self._add(base.stage),
@@ -155,7 +161,7 @@ class ForkPlanner:
     def _fork(self, trunk: Trunk, trigger: Trigger) -> ForkStage:
         if self._forks.anneal is None:
             return ForkStage(ForkIdentity(trigger=trigger), trunk.key)
-        identity = ForkIdentity(trigger=trigger, anneal=Anneal(share=self._forks.anneal.share))
+        identity = ForkIdentity(trigger=trigger, anneal=self._forks.anneal)
         return ForkStage(identity, trunk.key, base=trunk.stages["base"], data=trunk.stages["sft-data"])
 
     def _branch(self, trunk: Trunk, trigger: Trigger, fork: str, method: str, role: str) -> Branch:

@@ -8,14 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from budgetctl.schema import Frozen
-
-
-class AnnealSettings(Frozen):
-    """Whether a fork cools down before preference finetuning."""
-
-    share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Extra demonstrations, as a share of those the fork has seen, over which its learning rate falls to zero.
-    They count towards the fork's budget."""
+from budgetctl.stages.fork import Anneal
 
 
 class ForkSettings(Frozen):
@@ -45,7 +38,7 @@ class ForkSettings(Frozen):
     """What generates them, beside the training."""
     monitors: tuple[str, ...] = ()
     """Metrics that are logged at every evaluation and decide nothing: `perplexity`, `pass@1`, …"""
-    anneal: AnnealSettings | None = None
+    anneal: Anneal | None = None
     """Let every fork cool down; None forks the state as it is."""
     baselines: Literal["none", "matched"] = "none"
     """`matched` adds the SFT-only and the PFT-only run of each budget, and for each fork the same split trained
