@@ -15,8 +15,7 @@ class ForkSettings(Frozen):
     """Preference runs that start from states of one long SFT run."""
 
     triggers: Annotated[tuple[Mapping[str, Any], ...], Field(min_length=1)]
-    """When to fork: `perplexity: 3.5`, `pass@1: 0.3`, `plateau: {metric: perplexity, patience: 3, min_gain: 0.01}`,
-    `every: 128`, `at: [100, 400]`; any number of each."""
+    """When to fork; see below."""
     every: Annotated[int, Field(ge=1)]
     """Demonstrations between two evaluations on dev rows."""
     sft_budget: Annotated[float | None, Field(gt=0)] = None
@@ -39,7 +38,7 @@ class ForkSettings(Frozen):
     monitors: tuple[str, ...] = ()
     """Metrics that are logged at every evaluation and decide nothing: `perplexity`, `pass@1`, …"""
     anneal: Anneal | None = None
-    """Let every fork cool down; None forks the state as it is."""
+    """Let every fork cool down; None forks the state as it is. See below."""
     baselines: Literal["none", "matched"] = "none"
     """`matched` adds the SFT-only and the PFT-only run of each budget, and for each fork the same split trained
     from scratch."""
