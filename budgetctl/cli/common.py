@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,6 +91,11 @@ def _trigger(entry: str) -> dict[str, Any]:
         raise UsageError(
             f"--thresholds takes perplexities such as 3.5 or entries such as pass@1:0.3; got {entry!r}"
         ) from error
+
+
+def print_warning(text: str) -> None:
+    """Tell of something that may go wrong."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def find_store(named: Path | None) -> Path:

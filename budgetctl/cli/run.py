@@ -63,7 +63,7 @@ def run(
     recipe = recipe_from(grid, settings, thresholds)
     opened = open_store(store)
     reporter = make_reporter()
-    plan = plan_study(recipe, opened)
+    plan = plan_study(recipe, opened, warn=lambda text: reporter.say(f"warning: {text}"))
     if only == "data":
         plan = plan.only("data")
     plan_id = opened.save_plan(plan.document())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import Kind
+from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.sources import AnySource, HubDataset
 from budgetctl.stages.data import DataIdentity
 from store import Store
@@ -89,14 +89,15 @@ class RowCounter:
         """A pool and the first rows of its ranking, which is made once for all sizes."""
         from budgetctl.data.cutting import cut  # noqa: PLC0415
 
+        what = source.title if wanted.split == "train" else f"{source.title} ({wanted.split})"
         name, pool = self._pool(wanted, parents, source, "pref" if kind == "unpaired" else kind)
         if (name, order) not in self._rankings:
-            self._rankings[name, order] = cut(pool, kind, None, order, source.title)
+            self._rankings[name, order] = cut(pool, kind, None, order, what)
         ranking = self._rankings[name, order]
         if isinstance(amount, Tokens):
-            return pool, cut(pool, kind, amount, order, source.title)
+            return pool, cut(pool, kind, amount, order, what)
         if amount is not None and amount > len(pool):
-            cut(pool, kind, amount, order, source.title)  # says what is missing
+            cut(pool, kind, amount, order, what)  # says what is missing
         return pool, ranking[:amount]
 
     def _pool(
@@ -104,23 +105,28 @@ class RowCounter:
     ) -> tuple[str, Names]:
         counting, held_out = self._counting(wanted, parents), wanted.held_out
         counted = "" if counting is None else f"{counting} {wanted.system_prompt} {wanted.tokens}"
-        name = f"{kind} {source.model_dump_json()} {held_out} {counted}"
+        name = f"{kind} {wanted.split} {source.model_dump_json()} {held_out} {counted}"
         if name not in self._pools:
             counter = None if counting is None else self._token_counter(wanted, counting, kind)
-            self._pools[name] = self._load(source, kind, self._prompts_of(held_out), counter)
+            self._pools[name] = self._load(source, kind, wanted.split, self._prompts_of(held_out), counter)
         return name, self._pools[name]
 
     def _load(
-        self, source: AnySource, kind: Kind, keep_out: frozenset[str], counter: TokenCounter | None
+        self,
+        source: AnySource,
+        kind: Kind,
+        split: Split,
+        keep_out: frozenset[str],
+        counter: TokenCounter | None,
     ) -> Names:
         """The usable rows' names; Arrow is loaded only for sources that may be large, and to count tokens."""
-        if source.small and counter is None:
+        if source.small and counter is None and kind != "eval":
             from budgetctl.data.sift import names_of  # noqa: PLC0415
 
             return names_of(source.rows(kind, "train", self._located), kind, keep_out)
         from budgetctl.data.pool import load_pool  # noqa: PLC0415
 
-        return load_pool(source, kind, "train", self._located, keep_out, counter=counter)
+        return load_pool(source, kind, split, self._located, keep_out, counter=counter)
 
     def _prompts_of(self, held_out: AnySource | None) -> frozenset[str]:
         """Prompts of dev and test, read once for all kinds of rows."""

@@ -20,6 +20,7 @@ from store import Store
 
 FORKS: dict[str, Any] = {
     "every": 32,
+    "dev_size": 16,
     "triggers": [{"perplexity": [6, 4]}, {"at": [64, 100]}],
     "baselines": "matched",
 }
