@@ -80,3 +80,21 @@ def test_budgets_that_share_a_trunk_each_have_its_curve_and_predictions(store: S
     assert picture.read_text().count("FillBetweenPolyCollection") >= 2, (
         "the dev curve of each budget has its band"
     )
+
+
+def test_seeds_are_reported_together(store: Store) -> None:
+    recipe = {**RECIPE, "budgets": [96], "seeds": [0, 1]}
+    finished(store, recipe)
+    (table,) = tables(store, recipe)
+    over = table["over_seeds"]
+    assert over["seeds"] == [0, 1]
+    assert [(one["trigger"], one["fired_seeds"], one["scored_seeds"]) for one in over["forks"]] == [
+        ("examples=24", 2, 2), ("perplexity<=8", 2, 2), ("perplexity<=4", 2, 2), ("perplexity<=3", 2, 2)
+    ]  # fmt: skip
+    assert [(one["kind"], one["n_sft"], one["seeds"]) for one in over["baselines"]] == [
+        ("sft-only over seeds", 64, 2), ("sft-only over seeds", 96, 2), ("pft-only over seeds", 0, 2)
+    ]  # fmt: skip
+    assert over["seed_noise"]["df"] > 0
+    assert {one["trunks"] for one in table["predictions"]} == {2}
+    assert len(table["forks"]) == 8
+    assert report(store, recipe).count("2 of 2") == 4
