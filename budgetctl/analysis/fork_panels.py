@@ -117,9 +117,7 @@ def draw_key(panel: Any, group: ForkGroup, handles: dict[str, Any]) -> None:
     panel.set_axis_off()
     entries = [(_wrapped(label), handle) for label, handle in handles.items()]
     means = group.tables[0].means
-    fired = {
-        mean.trigger: f" ({mean.fired} of {mean.decided} seeds)" if group.several else "" for mean in means
-    }
+    fired = {mean.trigger: f" ({mean.fired}/{mean.decided} seeds)" if group.several else "" for mean in means}
     names = [(str(place), name + fired[name]) for name, place in group.numbers.items()]
     names += [("", f"did not fire: {mean.trigger}") for mean in means if mean.did_not_fire]
     names += [("", f"not decided yet: {mean.trigger}") for mean in means if not mean.decided]

@@ -55,7 +55,7 @@ def test_a_fork_that_is_not_decided_yet_is_not_said_to_have_failed(tmp_path: Pat
     )
     other = fork("perplexity<=5", 10, 0.4, seed=1)
     text = drawn_text(ForkResults([waiting, other], [curve(1)]), tmp_path / "waiting.svg")
-    assert "did not fire" not in text and "perplexity&lt;=5 (1 of 1 seeds)" in text
+    assert "did not fire" not in text and "perplexity&lt;=5 (1/1 seeds)" in text
     assert "not decided yet: perplexity&lt;=2" in text
 
 
@@ -64,7 +64,7 @@ def test_several_seeds_are_drawn_as_means_over_faint_ones(tmp_path: Path) -> Non
     results = ForkResults(rows, [curve(seed) for seed in range(3)], study().baselines)
     several = drawn_text(results, tmp_path / "several.svg")
     one = drawn_text(study(), tmp_path / "one.svg")
-    assert "one seed" in several and "(3 of 3 seeds)" in several and "one seed" not in one
+    assert "one seed" in several and "(3/3 seeds)" in several and "one seed" not in one
     faint = "opacity: 0.35"
     assert faint in several and faint not in one
     (group,) = fork_groups(fork_tables(results))
