@@ -65,7 +65,8 @@ class Session:
 
     def pairs(self, checkpoint: Artifact, rule: str, kind: str = "pref") -> tuple[Artifact, float]:
         given = self.options
-        words = ["--kind", kind, "--rejected", rule, "--samples", given.samples, "--engine", given.engine]
+        words = ["--kind", kind, *(["--rejected", rule] if kind == "pref" else [])]
+        words += ["--samples", given.samples, "--engine", given.engine]
         words += ["--prompts", given.prompts, "--precision", given.precision, "--device", given.device]
         words += ["--max-new-tokens", given.max_new_tokens]
         return self.run(

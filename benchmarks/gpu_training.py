@@ -1,4 +1,4 @@
-r"""Training on GPUs through the real stages and commands; a table last, `training.md` and `training.json` under $OUT.
+r"""Training on GPUs through the real stages and commands; `training.md`, JSON and all losses under $OUT, a table last.
 
     export BASE=smollm2/ GSM8K=gsm8k/     # a Transformers folder; a folder with train.jsonl and test.jsonl
     python benchmarks/gpu_training.py two_gpus --store /tmp/s2
@@ -6,7 +6,6 @@ r"""Training on GPUs through the real stages and commands; a table last, `traini
     export CUDA_VISIBLE_DEVICES=0
     python benchmarks/gpu_training.py learning --engine vllm --store /tmp/s0
     python benchmarks/gpu_pairs.py --gsm8k $GSM8K --store /tmp/s0 --sft KEY --engine vllm --precision bfloat16
-    python benchmarks/gpu_training.py preferring --engine vllm --store /tmp/s0 --sft KEY --pairs KEY
 
 Phases, each with a time limit of its own; one that fails is reported and the others go on in a fresh process:
 
@@ -14,8 +13,8 @@ Phases, each with a time limit of its own; one that fails is reported and the ot
 - `shape`: the same three with random weights in the shape of Llama-3.2-1B.
 - `qlora`, `unsloth`: SFT of that shape in four bits, and with unsloth's kernels (with a stacked DPO after it).
 - `kill`: a run stopped by USR2, then killed by SIGKILL, then finished, beside an undisturbed one.
-- `learning`: SFT on all training rows; the scores of the untrained base and of it on the GSM8K test questions.
-- `preferring`: DPO from --sft on --pairs (benchmarks/gpu_pairs.py makes them from its own answers), and its score.
+- `learning`: SFT on all training rows, then DPO on pairs from its own answers; the scores of the untrained base and of
+  both on the GSM8K test questions. (benchmarks/gpu_pairs.py measures how such pairs are made.)
 - `two_gpus`: one process and two, whole and sharded, the same rows; and all weights of the shape, whole and sharded.
 
 One process a GPU, and nothing else on the machine: small models wait for Python between their kernels.
@@ -43,16 +42,19 @@ from typing import Any
 import pyarrow.parquet
 
 from budgetctl.console import LineReporter
+from budgetctl.data.errors import ShortageError
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.engines.kept import close_engines
 from budgetctl.stages.execute import execute
+from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from budgetctl.stages.stage import Execution, Stage
 from budgetctl.study.bases import FoundBase, base_request, find_base
 from budgetctl.study.requests import eval_stage, gen_stage, pft_stage, sft_stage
+from budgetctl.tasks import task_named
 from store import Artifact, Store
 
 LIMITS_S = {
-    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480, "preferring": 300,
+    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480,
     "two_gpus": 300,
 }  # fmt: skip
 METHODS = ("dpo", "kto")
@@ -73,6 +75,7 @@ class Bench:
         self.supply = supply_of(self.task, None if self.tiny else options.gsm8k)
         self.precision = "float32" if self.tiny else "bfloat16"
         self.table: list[dict[str, Any]] = []
+        self.curves: dict[str, list[float]] = {}
         self.phase, self.started = phase, time.monotonic()
 
     def size(self, full: int) -> int:
@@ -144,6 +147,7 @@ class Bench:
             "first_loss": metrics.get("first_loss"), "last_loss": metrics.get("last_loss"),
             "optimizer": metrics["optimizer"], **more,
         }  # fmt: skip
+        self.curves[what] = curve(artifact)
         self.add(row)
 
     def say(self, what: str, **figures: Any) -> None:
@@ -158,8 +162,9 @@ class Bench:
     def write(self, problem: str | None) -> None:
         seconds = round(time.monotonic() - self.started, 1)
         result = {"phase": self.phase, "seconds": seconds, "problem": problem, "measured": self.table}
-        file = self.options.out / f"training-{self.phase}.json"
-        file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        for name, content in (("training", result), ("curves", self.curves)):
+            file = self.options.out / f"{name}-{self.phase}.json"
+            file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         (self.options.out / "training.md").write_text(summary(self.options.out), "utf-8")
 
     def score(self, what: str, base: FoundBase, checkpoint: str | None) -> None:
@@ -207,6 +212,7 @@ def unsloth(bench: Bench) -> None:
     base, rows = bench.random_base(), bench.rows(bench.size(800))
     plain = bench.do(sft_stage(base, rows, bench.settings(), 0))
     fast = bench.do(sft_stage(base, rows, bench.settings(backend="unsloth", precision="bfloat16"), 0))
+    bench.note("1B shape, SFT, TRL, the same rows", plain)
     bench.note("1B shape, SFT, unsloth", fast, worst_loss_difference_to_trl=apart(plain, fast))
     pairs = bench.pairs(bench.size(160))
     given = bench.settings(backend="unsloth", precision="bfloat16")
@@ -236,6 +242,7 @@ def kill(bench: Bench) -> None:
     other = Bench(bench.options, bench.store.root.with_name(f"{bench.store.root.name}-undisturbed"))
     given = {"epochs": epochs, "precision": bench.precision, "optimizer": {"name": "adamw_8bit"}}
     whole = other.do(sft_stage(other.base(), other.rows(bench.size(960)), given, 1))
+    bench.note("SmolLM2-135M, SFT, undisturbed", whole)
     bench.note(
         "SmolLM2-135M, SFT, USR2 then SIGKILL then finished", disturbed, exit_codes=codes,
         resumed_at_step=disturbed.metrics["resumed_at_step"], worst_loss_difference=apart(whole, disturbed),
@@ -259,13 +266,44 @@ def learning(bench: Bench) -> None:
     bench.note(what, sft, key=sft.key)
     bench.score("untrained", base, None)
     bench.score("SFT", base, sft.key)
+    pairs = on_policy_pairs(bench, base, sft.key)
+    if pairs is not None:
+        dpo = bench.do(pft_stage(base, sft.key, pairs, bench.settings(epochs=2), 0))
+        bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo)
+        bench.score("DPO", base, dpo.key)
 
 
-def preferring(bench: Bench) -> None:
-    base, parent, pairs = bench.base(), bench.store.resolve(bench.options.sft), bench.options.pairs
-    dpo = bench.do(pft_stage(base, parent, bench.store.resolve(pairs), bench.settings(epochs=2), 0))
-    bench.note("SmolLM2-135M, DPO on on-policy pairs", dpo, key=dpo.key)
-    bench.score("DPO", base, dpo.key)
+def on_policy_pairs(bench: Bench, base: FoundBase, checkpoint: str) -> str | None:
+    """Several answers to training questions, right over wrong; None where no question has both."""
+    asked = bench.do(eval_data(bench.supply, "train", 32 if bench.tiny else bench.options.prompts))
+    answers = bench.do(
+        gen_stage(
+            base,
+            checkpoint,
+            asked.key,
+            bench.task,
+            decoding="sample",
+            samples=bench.options.samples,
+            max_new_tokens=24 if bench.tiny else bench.options.max_new_tokens,
+            engine=bench.options.engine,
+        )
+    )
+    scorer = task_named(bench.task).scorer_version
+    stage = PairsStage(
+        PairsIdentity(task=bench.task, scorer_version=scorer, kind="pref"), answers.key, asked.key
+    )
+    try:
+        made = bench.do(stage)
+    except ShortageError as error:
+        bench.say("on-policy pairs", pairs=0, why=str(error))
+        return None
+    bench.say(
+        "on-policy pairs",
+        pairs=made.metrics["rows"],
+        prompts=bench.options.prompts,
+        samples=bench.options.samples,
+    )
+    return made.key
 
 
 def two_gpus(bench: Bench) -> None:
@@ -307,7 +345,7 @@ def apart(one: Artifact, other: Artifact) -> float:
 
 PHASES: dict[str, Callable[[Bench], None]] = {
     "speed": speed, "shape": shape, "qlora": qlora, "unsloth": unsloth, "kill": kill, "learning": learning,
-    "preferring": preferring, "two_gpus": two_gpus,
+    "two_gpus": two_gpus,
 }  # fmt: skip
 
 
@@ -395,8 +433,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     parser.add_argument("--max-new-tokens", type=int, default=256)
-    parser.add_argument("--sft", help="key of the checkpoint that `preferring` starts from")
-    parser.add_argument("--pairs", help="key of its pairs")
+    parser.add_argument("--prompts", type=int, default=800, help="training questions for on-policy pairs")
+    parser.add_argument("--samples", type=int, default=8, help="answers to each of them")
     parser.add_argument("--slack", type=float, default=1.0, help="factor on the time limits")
     parser.add_argument(
         "--tiny", action="store_true", help="a small model on the CPU, to try the script itself"

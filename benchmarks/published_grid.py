@@ -106,7 +106,7 @@ def main() -> None:
     print()
     for row in rows:
         if row["refused"]:
-            print(f"- {float(row['budget']):,g} at share {float(row['share']):g}: {row['refused']}")
+            print(f"- {float(row['budget']):,.0f} at share {float(row['share']):g}: {row['refused']}")
     print(f"\n{len(rows)} cells in {seconds:.1f} s")
 
 

@@ -18,9 +18,11 @@ from budgetctl.cli.common import (
     run_stage,
     settings_from,
 )
+from budgetctl.cli.given import refuse_useless
 
 
 def pairs(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Option(
@@ -96,10 +98,12 @@ def pairs(
     from budgetctl.study.requests import gen_stage, task_of  # noqa: PLC0415
     from budgetctl.tasks import task_named  # noqa: PLC0415
 
+    if kind == "sft":
+        refuse_useless(context, ("rejected",), "best-of-n rows reject nothing")
     opened, reporter = open_store(store), make_reporter()
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)
-    name = source or task_of(checkpoint, opened)
+    name = source or task_of(checkpoint, opened, "--source")
     supply = supply_of(name, path, settings_from(settings), FrozenRevisions(opened.root))
     asked = execute(
         eval_data(supply, "train", prompts, seed=seed),

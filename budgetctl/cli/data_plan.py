@@ -20,8 +20,8 @@ def plan(
 ) -> None:
     """Print the rows that every cell of a study buys, what is left over, and why a cell cannot be had.
 
-    Nothing is prepared. Datasets of a hub are looked into where `data.path` names a copy; budgets in tokens and rows
-    that are too long are counted where the base model is in the store.
+    Nothing is prepared. Datasets of a hub are looked into where `data.path` names a copy or they were fetched before;
+    budgets in tokens and rows that are too long are counted where the base model is in the store.
 
     Example: budgetctl data plan --grid recipes/quickstart.yaml
     """

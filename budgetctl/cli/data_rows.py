@@ -16,9 +16,11 @@ from budgetctl.cli.common import (
     run_stage,
     settings_from,
 )
+from budgetctl.cli.given import refuse_useless
 
 
 def rows(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="The task: arith, gsm8k, …")],
     kind: Annotated[
         Literal["sft", "pref", "unpaired", "eval"],
@@ -86,6 +88,7 @@ def rows(
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
 
+    _refuse_useless(context, kind, overlap)
     opened = open_store(store)
     supply = supply_of(task, path, settings_from(settings), FrozenRevisions(opened.root))
     execution = Execution(sources=supply.located, offline=offline)
@@ -97,10 +100,8 @@ def rows(
         lengths = Lengths(reader.key, reader.template, max_tokens)
     elif max_tokens is not None:
         raise UsageError("--max-tokens needs --base: whose tokenizer counts?")
-    if tokens is not None and (size is not None or lengths is None or kind == "eval"):
-        raise UsageError(
-            "--tokens is for training rows, needs --base (whose tokenizer counts?), and replaces --size"
-        )
+    if tokens is not None and (size is not None or lengths is None):
+        raise UsageError("--tokens needs --base (whose tokenizer counts?), and replaces --size")
     bought = size if tokens is None else Tokens(tokens)
     if kind == "eval":
         stage = eval_data(supply, split, size, system_prompt)
@@ -120,3 +121,16 @@ def rows(
             lengths=lengths,
         )
     run_stage(stage, opened, execution, steal)
+
+
+def _refuse_useless(context: typer.Context, kind: str, overlap: str) -> None:
+    """Refuse options that do nothing for this kind of rows."""
+    if kind == "eval":
+        useless = ("seed", "tokens", "base", "max_tokens", "overlap", "n_sft")
+        refuse_useless(context, useless, "--kind eval prepares the same prompts for every cell")
+        return
+    refuse_useless(context, ("split",), "training rows come from the train split; --kind eval chooses")
+    if kind == "sft":
+        refuse_useless(context, ("overlap", "n_sft"), "it is pairs that keep apart from SFT rows")
+    elif overlap == "shared":
+        refuse_useless(context, ("n_sft",), "pairs keep apart from SFT rows with --overlap disjoint")

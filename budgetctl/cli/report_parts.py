@@ -94,7 +94,7 @@ def cost(
 
     opened = open_store(store)
     recipe = recipe_from(grid, settings)
-    plan = plan_study(recipe, opened)
+    plan = plan_study(recipe, opened, check=False)
     stages: dict[str, list[float]] = {}
     for key, there in opened.many_has(plan.stages).items():
         if there:

@@ -38,7 +38,7 @@ class ReportedStudy:
         if self.grid is not None:
             from budgetctl.study.build import plan_study  # noqa: PLC0415
 
-            return plan_study(recipe_from(self.grid, self.settings, self.thresholds), store)
+            return plan_study(recipe_from(self.grid, self.settings, self.thresholds), store, check=False)
         from budgetctl.study.branches import grown_in  # noqa: PLC0415
         from budgetctl.study.plan import Plan  # noqa: PLC0415
 

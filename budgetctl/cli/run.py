@@ -86,11 +86,10 @@ def run(
             raise InterruptedRunError(
                 f"stopped by {stop.signal_name}; run the same command again to continue"
             )
-    if only == "data":
-        return
-    print_tables(plan, opened)
-    if plan.branches:
-        print_forks(plan, opened)
+    if only is None:
+        print_tables(plan, opened)
+        if plan.branches:
+            print_forks(plan, opened)
     unfinished = len(plan.stages) - state.count(StageState.HIT)
     if unfinished:
         reasons = "\n".join(

@@ -27,21 +27,26 @@ def cut(pool: Names, kind: Kind, size: Size | None, order: Order, what: str) -> 
     Raises:
         ShortageError: There are fewer rows than that. Nothing is ever made up or quietly left short.
     """
+    ranking = ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)
+    return taken(pool, kind, size, ranking, what)
+
+
+def taken(pool: Names, kind: Kind, size: Size | None, ranking: Sequence[int], what: str) -> list[int]:
+    """As `cut`, of a pool that is ranked already."""
     if not len(pool):
         raise ShortageError(f"{what} has no {KIND_NAMES[kind]}{_left_out_words(pool)}")
     if isinstance(size, Tokens):
-        return _paid_for(pool, kind, size, order, what)
+        return _paid_for(pool, kind, size, ranking, what)
     if size is not None and size > len(pool):
         raise ShortageError(
             f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
             f"{_remedy(kind)}"
         )
-    return ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)[:size]
+    return list(ranking[:size])
 
 
-def _paid_for(pool: Names, kind: Kind, budget: Tokens, order: Order, what: str) -> list[int]:
+def _paid_for(pool: Names, kind: Kind, budget: Tokens, ranking: Sequence[int], what: str) -> list[int]:
     """The longest prefix of the ranking that a token budget pays for; never nothing, and never all for less."""
-    ranking = ranked(order.seed, pool.prompt_ids, pool.digests, order.grouping, order.end)
     count, spent = budget.rows(pool.costs[row] for row in ranking)
     if not count:
         raise ShortageError(
@@ -53,7 +58,7 @@ def _paid_for(pool: Names, kind: Kind, budget: Tokens, order: Order, what: str) 
             f"{what} has {spent} tokens in {count} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {budget.budget} are "
             "asked for; lower the budget or change the share"
         )
-    return ranking[:count]
+    return list(ranking[:count])
 
 
 def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> None:

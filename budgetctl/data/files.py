@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def located_file(name: str, digest: str, located: Mapping[str, Path]) -> Path:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) of a JSON-lines file; blank lines are passed over.
+    """Yield (line number from 1, object) of a JSON-lines file; blank lines and a byte-order mark are passed over.
 
     Raises:
         UsageError: A line is too long, not UTF-8, not JSON, or not an object.
@@ -62,25 +64,46 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     f"{path}, line {number}: longer than {LONGEST_LINE >> 20} MiB, so it is hardly one row; "
                     "JSON lines need a line break after each row"
                 )
+            if number == 1:
+                raw = raw.removeprefix(BOM_UTF8)
             if not raw.strip():
                 continue
+            where = f"{path}, line {number}"
             try:
-                value = json.loads(raw.decode("utf-8"))
+                text = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UsageError(
-                    f"{path}, line {number}: not valid UTF-8 (byte {error.start + 1} of the line)"
-                ) from error
-            except json.JSONDecodeError as error:
-                raise UsageError(
-                    f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno})"
-                ) from error
-            except RecursionError as error:
-                raise UsageError(f"{path}, line {number}: nested too deeply to be a row") from error
+                raise UsageError(f"{where}: not valid UTF-8 (byte {error.start + 1} of the line)") from error
+            value = parsed(text, where)
             if not isinstance(value, dict):
-                raise UsageError(f"{path}, line {number}: expected an object, found a {type(value).__name__}")
+                raise UsageError(f"{where}: expected an object, found a {type(value).__name__}")
             if b"\\ud" in raw.lower():
-                require_characters(value, f"{path}, line {number}")
+                require_characters(value, where)
             yield number, value
+
+
+def parsed(text: str, where: str, many_lines: bool = False) -> Any:
+    """Read JSON.
+
+    Args:
+        text: One line, or a whole file.
+        where: What it is, for messages.
+        many_lines: Whether messages also name the line in it.
+
+    Raises:
+        UsageError: It is no JSON, or holds a number or a depth that Python does not read.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if many_lines else ""
+        raise UsageError(f"{where}{line}: not valid JSON ({error.msg}, column {error.colno})") from error
+    except RecursionError as error:
+        raise UsageError(f"{where}: nested too deeply to hold rows") from error
+    except ValueError as error:  # a whole number beyond Python's limit of digits
+        raise UsageError(
+            f"{where}: holds a whole number of more than {sys.get_int_max_str_digits():,} digits, which is hardly a "
+            "value; write it as a text if it is meant"
+        ) from error
 
 
 def require_characters(value: Any, where: str) -> None:

@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from budgetctl.data.files import content_hash
 from budgetctl.data.sources.hub import HubDataset
+from budgetctl.data.sources.hub_layout import MissingPartError
 from budgetctl.errors import BudgetctlError, UsageError
 
 WANTED_FILES = ("*.parquet", "*.jsonl", "*.json", "*.csv")
@@ -19,7 +20,7 @@ class FrozenRevisions:
     """`<store>/hub-datasets/`: what a declared branch stands for in this store, in small files written once.
 
     Beside each other lie a branch's epochs (`….1.epoch`, …), and for each epoch the commit that was fetched
-    (`….0.commit`) and the content of copies that were used in the hub's place (`….0.content`).
+    (`….0.commit`) and the content of each split of copies that were used in the hub's place (`…,train.0.content`).
     """
 
     def __init__(self, store_root: Path) -> None:
@@ -45,23 +46,39 @@ class FrozenRevisions:
         """Remember a commit unless one is known already, and return the one that holds."""
         return self.commit(dataset) or _written_once(self._of(dataset, "commit"), commit)
 
-    def freeze_copy(self, dataset: HubDataset, folder: Path) -> str:
-        """Remember the content of a copy of a dataset, and return it.
+    def freeze_copy(self, dataset: HubDataset, folder: Path) -> dict[str, str]:
+        """Remember the content of each split that a copy of a dataset has, and return it by dataset and split.
+
+        Splits are remembered one by one, because the sides of a task may use different ones of the same dataset.
 
         Raises:
             UsageError: This store has used another content under the same name and revision.
         """
+        contents = {}
+        for split, files in dataset.files_by_split(folder).items():
+            if files:
+                contents[f"{dataset.repository} {split}"] = self._freeze_split(dataset, split, files, folder)
+        return contents
+
+    def _freeze_split(self, dataset: HubDataset, split: str, files: list[Path], folder: Path) -> str:
         digest = blake3()
-        for path in dataset.all_files(folder):
+        for path in files:
             digest.update(bytes.fromhex(content_hash(path)))
-        known = _written_once(self._of(dataset, "content"), digest.hexdigest())
-        if known != digest.hexdigest():
-            raise UsageError(
-                f"{folder} has changed: its content is {digest.hexdigest()[:12]}, but this store has used {known[:12]} "
-                f"as {dataset.repository} at {dataset.revision}. Bring the old files back, or let the rows have new "
-                "keys: `budgetctl data refresh TASK`, then plan again"
+        found = digest.hexdigest()
+        known = _written_once(self._of(dataset, "content", f",{quote(split, safe='')}"), found)
+        if known == found:
+            return known
+        if dataset.pinned:
+            way_on = "a commit never changes; if these are files of another one, name that as `revision`"
+        else:
+            way_on = (
+                "or let the rows have new keys: `budgetctl data refresh TASK`, or `budgetctl data refresh --grid "
+                "RECIPE` for datasets that a recipe names, then plan again"
             )
-        return known
+        raise UsageError(
+            f"{folder} has changed: the content of its split {split!r} is {found[:12]}, but this store has used "
+            f"{known[:12]} as {dataset.repository} at {dataset.revision}. Bring the old files back; {way_on}"
+        )
 
     def refresh(self, repository: str, revision: str) -> int:
         """Let the next fetch look the branch up anew; stages planned before keep what they had."""
@@ -69,12 +86,12 @@ class FrozenRevisions:
         _written_once(self._file(repository, revision, epoch, "epoch"), "")
         return epoch
 
-    def _of(self, dataset: HubDataset, what: str) -> Path:
-        return self._file(dataset.repository, dataset.revision, dataset.epoch, what)
+    def _of(self, dataset: HubDataset, what: str, part: str = "") -> Path:
+        return self._file(dataset.repository, dataset.revision, dataset.epoch, what, part)
 
-    def _file(self, repository: str, revision: str, epoch: int, what: str) -> Path:
+    def _file(self, repository: str, revision: str, epoch: int, what: str, part: str = "") -> Path:
         name = quote(f"{repository}@{revision}", safe="@")
-        return self._folder / f"{name}.{epoch}.{what}"
+        return self._folder / f"{name}{part}.{epoch}.{what}"
 
 
 def _written_once(path: Path, text: str) -> str:
@@ -92,6 +109,29 @@ def _written_once(path: Path, text: str) -> str:
     finally:
         draft.unlink(missing_ok=True)
     return path.read_text("utf-8").strip()
+
+
+def cached(dataset: HubDataset, revisions: FrozenRevisions) -> Path | None:
+    """The folder with a dataset's files that an earlier fetch left on this machine; the hub is not asked.
+
+    Returns:
+        None where it is not known which commit is meant, or the files are not there. A commit that was declared, and
+        perhaps never fetched whole, must have files of every split.
+    """
+    commit = revisions.commit(dataset)
+    if commit is None:
+        return None
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        folder = Path(
+            snapshot_download(dataset.repository, repo_type="dataset", revision=commit, local_files_only=True)
+        )
+        whole = not dataset.pinned or all(dataset.files_by_split(folder).values())
+    except (LocalEntryNotFoundError, MissingPartError):
+        return None
+    return folder if whole else None
 
 
 def fetch(dataset: HubDataset, revisions: FrozenRevisions, offline: bool) -> tuple[Path, str]:
@@ -124,7 +164,8 @@ def fetch(dataset: HubDataset, revisions: FrozenRevisions, offline: bool) -> tup
         raise BudgetctlError(
             f"cannot get {dataset.repository} at {commit or dataset.revision} from the hub"
             f"{' (offline: only its cache was asked)' if offline else ''}: {type(error).__name__}. "
-            "Fetch it where there is a network (`hf download --repo-type dataset "
-            f"{dataset.repository}`), copy the folder here and name it with --path"
+            f"Fetch it where there is a network (`hf download --repo-type dataset {dataset.repository} --local-dir "
+            f"FOLDER/{dataset.folder_name}`), bring FOLDER here and name it with --path FOLDER (in a recipe "
+            "`data: {path: FOLDER}`)"
         ) from error
     return Path(folder), revisions.freeze(dataset, commit or Path(folder).name)

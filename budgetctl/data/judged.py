@@ -1,8 +1,10 @@
 """Rows made from a checkpoint's own answers: pairs of right over wrong, and best of n.
 
-Rules, stated once. An answer is right when the task's primary metric is 1. Repeated answers to a prompt count
-once. A prompt with no right or no wrong answer gives no pair, and one with no right answer gives no SFT row; both
-are counted on the card. What is chosen is the right answer that the model itself finds likeliest.
+Rules, stated once. An answer is right when the task's primary metric is 1. An answer that was cut at the length limit
+is never chosen, since it teaches to go on without end; where the scorer calls it right it is not rejected either, and
+counted as unused. Repeated answers to a prompt count once. A prompt with no right or no wrong answer gives no pair, and
+one with no right answer gives no SFT row; both are counted on the card. What is chosen is the right answer that the
+model itself finds likeliest.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ class Answer:
     right: bool
     logprob: float
     """Of the whole answer under the model that gave it."""
+    cut: bool = False
+    """Whether it ran into the length limit instead of ending."""
 
 
 @dataclass
@@ -36,6 +40,8 @@ class Judged:
     rejected: Rejected
     seed: int
     without: Counter[str] = field(default_factory=Counter)
+    unused: int = 0
+    """Distinct answers that the scorer calls right and that were cut."""
 
     def pairs(
         self, prompt_id: str, prompt: Sequence[Mapping[str, str]], answers: Sequence[Answer]
@@ -62,12 +68,17 @@ class Judged:
     def _sides(self, answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
         distinct: dict[str, Answer] = {}
         for answer in answers:
-            if answer.text.strip():
-                distinct.setdefault(answer.text, answer)
+            known = distinct.get(answer.text)
+            if answer.text.strip() and (known is None or (known.cut and not answer.cut)):
+                distinct[answer.text] = answer
         ordered = sorted(distinct.values(), key=lambda answer: answer.text)
-        return [answer for answer in ordered if answer.right], [
-            answer for answer in ordered if not answer.right
-        ]
+        right, wrong = (
+            [answer for answer in ordered if answer.right],
+            [answer for answer in ordered if not answer.right],
+        )
+        ended = [answer for answer in right if not answer.cut]
+        self.unused += len(right) - len(ended)
+        return ended, wrong
 
     def _rejected(self, prompt_id: str, chosen: Answer, wrong: Sequence[Answer]) -> Answer:
         if self.rejected == "hardest":

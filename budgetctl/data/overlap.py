@@ -96,13 +96,47 @@ def matrix(sets: Mapping[str, Prompts]) -> dict[str, Any]:
     return {"prompts": counts, "normalised": normalised, "exact": exact}
 
 
+def with_sets_of_whole(
+    counts: Mapping[str, Any], part: str, whole: str, known: Mapping[str, Any], whole_there: str
+) -> dict[str, Any]:
+    """Extend the matrix of a part and its whole by the other sets that the whole was compared with.
+
+    The part shares nothing with a set that the whole shares nothing with; of other sets it is not known how much.
+
+    Args:
+        counts: The matrix of the two.
+        part: Name of a subset of `whole`.
+        whole: Name of the larger set.
+        known: An earlier matrix of the larger set and others.
+        whole_there: What that one calls the larger set.
+    """
+    others = [name for name in known["prompts"] if name != whole_there]
+    extended: dict[str, Any] = {
+        "prompts": {**counts["prompts"], **{name: known["prompts"][name] for name in others}}
+    }
+    for how in ("normalised", "exact"):
+        table = {name: dict(row) for name, row in counts[how].items()}
+        for name in others:
+            shared = known[how][whole_there][name]
+            of_part = None if shared else 0
+            table[name] = {
+                part: of_part,
+                whole: shared,
+                **{other: known[how][name][other] for other in others},
+            }
+            table[part][name], table[whole][name] = of_part, shared
+        extended[how] = table
+    return extended
+
+
 def source_matrix(supply: Supply, revisions: FrozenRevisions, offline: bool) -> dict[str, Any]:
     """The matrix of everything that a task's sources hold, fetching what is not on this machine.
 
     Raises:
         BudgetctlError: A hub cannot be reached.
-        UsageError: A source is malformed.
+        UsageError: A source is malformed, or missing in the folder that stands for the hub.
     """
+    supply.require(supply.sft, supply.pref, supply.eval)
     located = dict(supply.located)
     for source in (supply.sft, supply.pref, supply.eval):
         if isinstance(source, HubDataset) and source.name not in located:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from budgetctl.data.layouts import Kind, Split, schema_of
 from budgetctl.data.prompt_ids import conversation_id
+from budgetctl.data.reasons import HELD_OUT, IN_TEST
 from budgetctl.data.sift import Names, Sift
 from budgetctl.data.sources.source import Source
 from budgetctl.data.turns import Conversation, conversations
@@ -52,36 +53,50 @@ def load_pool(
 ) -> Pool:
     """Read a source and leave out what cannot be used.
 
-    Left out are rows with an empty text, pairs whose answers are equal, repetitions of a whole row, and, for
-    training rows, prompts of dev or test.
+    Left out are rows with an empty text, pairs whose answers are equal, repetitions of a whole row, and prompts that
+    are held out.
 
     Args:
         source: Where the rows come from.
         kind: Layout; `unpaired` reads pairs.
         split: Which rows.
         located: Content hash → path of local sources.
-        held_out: Prompt ids that must not appear.
+        held_out: Prompt ids that must not appear: those of dev and test in training rows, those of test in dev rows.
         folder: Holds the rows while they are used; None keeps them in memory.
         counter: Counts tokens; rows that are too long for it are left out as well.
     """
     stored: Kind = "pref" if kind == "unpaired" else kind
-    return pool_of(source.batches(stored, split, located), stored, held_out, folder, counter)
+    sift = _BatchSift(stored, held_out, IN_TEST if split == "dev" else HELD_OUT, counter)
+    return _pool(source.batches(stored, split, located, sift.left_out), sift, folder)
 
 
-def pool_of(
-    batches: Iterable[pa.RecordBatch],
+def names_in_batches(
+    source: Source,
     kind: Kind,
+    located: Mapping[str, Path],
     held_out: frozenset[str] = frozenset(),
-    folder: Path | None = None,
     counter: TokenCounter | None = None,
-) -> Pool:
+) -> Names:
+    """As `load_pool`, of training rows and without keeping them."""
+    sift = _BatchSift(kind, held_out, HELD_OUT, counter)
+    for batch in source.batches(kind, "train", located, sift.left_out):
+        sift.usable(batch)
+    lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
+    return Names(sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out)
+
+
+def pool_of(batches: Iterable[pa.RecordBatch], kind: Kind) -> Pool:
     """As `load_pool`, of batches in the layout of `kind` without prompt ids."""
-    sift = _BatchSift(kind, held_out, counter)
+    return _pool(batches, _BatchSift(kind), None)
+
+
+def _pool(batches: Iterable[pa.RecordBatch], sift: _BatchSift, folder: Path | None) -> Pool:
     kept = (sift.usable(batch) for batch in batches)
     if folder is None:
         usable = [batch for batch in kept if batch.num_rows]
     else:
-        usable = _spilled(kept, folder / f"{kind}.arrow", schema_of(kind))
+        usable = _spilled(kept, folder / f"{sift.kind}.arrow", schema_of(sift.kind))
+    counter = sift.counter
     lengths, costs = (counter.lengths, counter.costs) if counter else ((), ())
     return Pool(
         sift.prompt_ids, sift.digests, lengths, costs, dict(sift.left_out), sift.found_held_out, usable
@@ -100,13 +115,19 @@ def held_out_prompts(source: Source, located: Mapping[str, Path]) -> frozenset[s
 class _BatchSift(Sift):
     """Decides batch by batch."""
 
-    def __init__(self, kind: Kind, held_out: frozenset[str], counter: TokenCounter | None) -> None:
-        super().__init__(held_out)
-        self._kind, self._counter = kind, counter
+    def __init__(
+        self,
+        kind: Kind,
+        held_out: frozenset[str] = frozenset(),
+        why_held_out: str = HELD_OUT,
+        counter: TokenCounter | None = None,
+    ) -> None:
+        super().__init__(held_out, why_held_out)
+        self.kind, self.counter = kind, counter
 
     def usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         whole = self._whole(batch)
-        return whole if self._counter is None else self._short_enough(whole, self._counter)
+        return whole if self.counter is None else self._short_enough(whole, self.counter)
 
     def _short_enough(self, batch: pa.RecordBatch, counter: TokenCounter) -> pa.RecordBatch:
         fits = counter.fits(batch)
@@ -132,14 +153,14 @@ class _BatchSift(Sift):
         if not all(keep):
             batch = batch.filter(pa.array(keep, pa.bool_()))
         columns = [pa.array(names, pa.string()), *batch.columns]
-        return pa.RecordBatch.from_arrays(columns, schema=schema_of(self._kind))
+        return pa.RecordBatch.from_arrays(columns, schema=schema_of(self.kind))
 
     def _rows(self, batch: pa.RecordBatch) -> Iterator[tuple[Conversation, list[Conversation]]]:
         """Each row's prompt and its answers."""
-        if self._kind == "sft":
+        if self.kind == "sft":
             for turns in conversations(batch.column("messages")):
                 yield turns[:-1], [turns[-1:]]
-        elif self._kind == "pref":
+        elif self.kind == "pref":
             columns = [conversations(batch.column(name)) for name in ("prompt", "chosen", "rejected")]
             for prompt, chosen, rejected in zip(*columns, strict=True):
                 yield prompt, [chosen, rejected]

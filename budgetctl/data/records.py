@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 
-from budgetctl.data.files import read_jsonl, require_characters
+from budgetctl.data.files import parsed, read_jsonl, require_characters
 from budgetctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,16 +53,10 @@ def read_records(path: Path, form: Format) -> Iterator[Record]:
 
 def _json(path: Path) -> Iterator[Record]:
     try:
-        text = path.read_bytes().decode("utf-8")
-        content = json.loads(text)
+        text = path.read_bytes().removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not valid UTF-8 (byte {error.start + 1})") from error
-    except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno})"
-        ) from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply to be a list of rows") from error
+    content = parsed(text, str(path), many_lines=True)
     halves = "\\ud" in text.lower()
     if not isinstance(content, list):
         raise UsageError(f"{path}: expected a list of objects, found a {type(content).__name__}")
@@ -75,22 +69,41 @@ def _json(path: Path) -> Iterator[Record]:
 
 
 def _csv(path: Path) -> Iterator[Record]:
+    """Records by the line they begin on: a quoted cell may go over several."""
     csv.field_size_limit(LONGEST_CELL)
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, strict=True)
+    names: list[str] | None = None
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        reader = csv.reader(_text_lines(stream, path), strict=True)
+        while True:
+            where = f"{path}, line {reader.line_num + 1}"
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise UsageError(f"{where}: not valid CSV ({error})") from error
+            if cells is None:
+                return
+            if not cells:
+                continue
+            if names is None:
+                names = cells
+                if twice := sorted({name for name in names if names.count(name) > 1}):
+                    raise UsageError(f"{where}: it names {', '.join(map(repr, twice))} more than once")
+                continue
+            if len(cells) != len(names):
+                raise UsageError(f"{where}: it has {len(cells)} cells, and the first line {len(names)}")
+            yield where, dict(zip(names, cells, strict=True))
+
+
+def _text_lines(stream: TextIO, path: Path) -> Iterator[str]:
+    """Lines of a file that was opened to let bytes pass that are no UTF-8."""
+    for number, line in enumerate(stream, start=1):
         try:
-            names = reader.fieldnames or ()
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise UsageError(f"{path}: the first line names {', '.join(map(repr, twice))} more than once")
-            for record in reader:
-                where = f"{path}, line {reader.line_num}"
-                if None in record or None in record.values():
-                    raise UsageError(f"{where}: it has another number of cells than the first line")
-                yield where, record
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path}: not valid UTF-8 near line {reader.line_num + 1}") from error
-        except csv.Error as error:
-            raise UsageError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
+            line.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{path}, line {number}: not valid UTF-8 (character {error.start + 1})"
+            ) from error
+        yield line
 
 
 def _parquet(path: Path) -> Iterator[Record]:

@@ -95,6 +95,8 @@ def _stage(
         identity = DataIdentity(**given)
     except ValidationError as error:
         raise UsageError("; ".join(f"data: {_sentence(problem)}" for problem in error.errors())) from error
+    other = None if identity.apart_from is None else identity.apart_from.source
+    supply.require(identity.source, identity.held_out, other)
     return DataStage(identity, None if lengths is None else lengths.base)
 
 

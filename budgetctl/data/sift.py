@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +11,12 @@ from blake3 import blake3
 
 from budgetctl.data.layouts import Kind
 from budgetctl.data.prompt_ids import conversation_id, exact_digest, prompt_id
+from budgetctl.data.reasons import EMPTY, EQUAL, HELD_OUT, REPEATED, LeftOut
 from budgetctl.data.sources.source import Row, Source
 
 if TYPE_CHECKING:
     from budgetctl.data.turns import Conversation
 
-EMPTY = "rows with an empty text"
-EQUAL = "pairs whose answers are equal"
-HELD_OUT = "rows with a prompt of dev or test"
-REPEATED = "repeated rows"
 _SIDE = ("\x1d", "")
 """Stands after the prompt and after each answer in a row's digest, so that turns cannot move between them."""
 
@@ -38,7 +34,7 @@ class Names:
     """Tokens of each row's sequences together: what it costs of a token budget."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     held_out: Mapping[str, set[bytes]] = field(default_factory=dict)
-    """Prompts of the rows that were left out because dev or test has them: id → digests of their exact texts."""
+    """Prompts of the rows that were left out because an evaluation has them: id → digests of their exact texts."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -47,12 +43,12 @@ class Names:
 class Sift:
     """Decides row by row, and remembers what it has seen."""
 
-    def __init__(self, held_out: frozenset[str]) -> None:
-        self._held_out = held_out
+    def __init__(self, held_out: frozenset[str], why_held_out: str = HELD_OUT) -> None:
+        self._held_out, self._why_held_out = held_out, why_held_out
         self._seen: set[bytes] = set()
         self.prompt_ids: list[str] = []
         self.digests: list[bytes] = []
-        self.left_out: Counter[str] = Counter()
+        self.left_out = LeftOut()
         self.found_held_out: dict[str, set[bytes]] = {}
 
     def takes(self, prompt: Conversation, answers: list[Conversation]) -> bool:
@@ -70,7 +66,7 @@ class Sift:
         name = conversation_id(prompt)  # type: ignore[arg-type]  # complete: no role and no text is missing
         if name in self._held_out:
             self.found_held_out.setdefault(name, set()).add(exact_digest(prompt))
-            return HELD_OUT
+            return self._why_held_out
         parts = [f"{role}\x1f{text}" for turns in (prompt, *answers) for role, text in (*turns, _SIDE)]
         whole = "\x1e".join(parts)
         digest = blake3(whole.encode("utf-8", "surrogatepass")).digest(length=16)
@@ -90,16 +86,19 @@ def _complete(turns: Conversation) -> bool:
     return bool(turns)
 
 
-def names_of(rows: Iterable[Row], kind: Kind, held_out: frozenset[str] = frozenset()) -> Names:
-    """As `budgetctl.data.pool.pool_of`, of rows instead of Arrow batches and without keeping them.
+def names_in(
+    source: Source, kind: Kind, located: Mapping[str, Path], held_out: frozenset[str] = frozenset()
+) -> Names:
+    """As `budgetctl.data.pool.load_pool`, of a small source's training rows, without Arrow and without keeping them.
 
     Args:
-        rows: Training rows in the layout of `kind`.
+        source: Where the rows come from.
         kind: `sft` or `pref`.
+        located: Content hash → path of local sources.
         held_out: Prompt ids that must not appear.
     """
     sift = Sift(held_out)
-    for row in rows:
+    for row in source.rows(kind, "train", located, sift.left_out):
         sift.takes(*_sides(row, kind))
     return Names(sift.prompt_ids, sift.digests, (), (), dict(sift.left_out), sift.found_held_out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,7 @@ from budgetctl.data.layouts import Split
 from budgetctl.data.ranking import Grouping
 from budgetctl.data.sources import AnySource, ArithSource, Gsm8kFiles, HubDataset, LocalFiles
 from budgetctl.data.sources.files import SetAside
+from budgetctl.data.sources.hub import DEFAULT_SPLITS
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen, describe_problems
 from budgetctl.tasks import task_named
@@ -37,6 +38,18 @@ class Supply:
     """For `Execution.sources`; never part of a key."""
     system_prompt: str | None = None
     """Instead of the task's own; an empty text is none."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Hub dataset (as `located` names it) → why the folder that stands for the hub cannot give it."""
+
+    def require(self, *sources: AnySource | None) -> None:
+        """Check that what some rows are made of can be had; other sides may lack.
+
+        Raises:
+            UsageError: A folder stands for the hub and does not hold one of these datasets.
+        """
+        for source in sources:
+            if isinstance(source, HubDataset) and source.name in self.lacking:
+                raise UsageError(self.lacking[source.name])
 
 
 class SideOptions(Frozen):
@@ -48,20 +61,39 @@ class SideOptions(Frozen):
     """A commit, a tag or a branch of it."""
     folder: str = ""
     """Where in it the files lie, for datasets of several configurations."""
-    splits: Mapping[Split, str] = {"train": "train", "test": "test"}
-    """Our splits → the dataset's own."""
+    splits: Mapping[Split, str] | None = None
+    """Our splits → the dataset's own; None is `{train: train, test: test}` without what `set_aside` takes."""
     files: Mapping[Split, tuple[Path, ...]] = {}
     """Split → files of this machine, relative to `data.path`, else to the working directory."""
     columns: Columns
     """See below."""
     set_aside: SetAside = SetAside()
-    """Shares of the train prompts that become dev and test rows."""
+    """Shares of the train prompts that become dev and test rows, for splits that have no rows of their own."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SideOptions:
         if (self.hub is None) == (not self.files):
             raise ValueError("say either `hub: OWNER/NAME` or `files: {train: [...]}`")
         return self
+
+    @model_validator(mode="after")
+    def _no_split_twice(self) -> SideOptions:
+        where, own = ("splits", self.own_splits) if self.hub else ("files", self.files)
+        if twice := [split for split in own if split in self.set_aside.splits]:
+            raise ValueError(
+                f"`{where}` names {' and '.join(twice)} rows and `set_aside` takes {' and '.join(twice)} rows out of "
+                "the train rows; leave one of them out"
+            )
+        if self.set_aside.any and "train" not in own:
+            raise ValueError(f"`set_aside` takes rows out of train rows, and `{where}` names none")
+        return self
+
+    @property
+    def own_splits(self) -> Mapping[Split, str]:
+        """Our splits → the hub dataset's own."""
+        if self.splits is not None:
+            return self.splits
+        return {split: name for split, name in DEFAULT_SPLITS.items() if split not in self.set_aside.splits}
 
 
 class SourceOptions(Frozen):
@@ -107,7 +139,8 @@ def supply_of(
     chosen = _validated(SourceOptions, settings, "data.options")
     sources: dict[str, AnySource] = {}
     located: dict[str, Path] = {}
-    if task == "gsm8k" and path is not None and (path / "train.jsonl").exists():
+    all_own = all(getattr(chosen, side) is not None for side in SIDES)
+    if task == "gsm8k" and path is not None and not all_own and (path / "train.jsonl").exists():
         gold, located = Gsm8kFiles.at(path)
         sources = dict.fromkeys(SIDES, gold)
     elif task == "gsm8k":
@@ -122,9 +155,13 @@ def supply_of(
             located |= where
     if revisions is not None:
         sources = {side: _at_epoch(source, revisions) for side, source in sources.items()}
+    lacking: dict[str, str] = {}
     if path is not None:
-        located |= _hub_folders(sources, path)
-    return Supply(task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located)
+        found, lacking = _hub_folders(sources, path)
+        located |= found
+    return Supply(
+        task, sources["sft"], sources["pref"], sources["eval"], chosen.answers, located, lacking=lacking
+    )
 
 
 def _at_revisions(sources: Mapping[str, AnySource], wanted: Mapping[str, str]) -> dict[str, AnySource]:
@@ -149,9 +186,9 @@ def _at_epoch(source: AnySource, revisions: FrozenRevisions) -> AnySource:
     return source.model_copy(update={"epoch": revisions.epoch(source.repository, source.revision)})
 
 
-def refresh(supply: Supply, revisions: FrozenRevisions) -> list[str]:
-    """Let the next fetch of a supply's hub datasets look their branches up anew; returns their names."""
-    sides = (supply.sft, supply.pref, supply.eval)
+def refresh(supplies: Sequence[Supply], revisions: FrozenRevisions) -> list[str]:
+    """Let the next fetch of hub datasets look their branches up anew, each once; returns their names."""
+    sides = [side for supply in supplies for side in (supply.sft, supply.pref, supply.eval)]
     branches = {
         (side.repository, side.revision) for side in sides if isinstance(side, HubDataset) and not side.pinned
     }
@@ -165,26 +202,29 @@ def _own_source(own: SideOptions, path: Path | None) -> tuple[AnySource, dict[st
         root = path or Path()
         files = {split: [root / name for name in names] for split, names in own.files.items()}
         return LocalFiles.at(files, own.columns, own.set_aside)
-    given = {"repository": own.hub, "revision": own.revision, "folder": own.folder, "splits": own.splits}
+    given = {"repository": own.hub, "revision": own.revision, "folder": own.folder, "splits": own.own_splits}
     fields = {**given, "columns": own.columns, "set_aside": own.set_aside}
     return _validated(HubDataset, fields, "data.options"), {}
 
 
-def _hub_folders(sources: Mapping[str, AnySource], path: Path) -> dict[str, Path]:
-    """Where `path` holds the files of hub datasets."""
+def _hub_folders(sources: Mapping[str, AnySource], path: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where `path` holds the files of hub datasets, and what to say of those that it does not hold.
+
+    A folder with files of other sides is not meant to stand for the hub, so what it lacks is fetched.
+    """
     if not path.is_dir():
         raise UsageError(f"there is no folder {path}")
-    found = {}
-    for source in sources.values():
-        if isinstance(source, HubDataset):
-            folder = path / source.repository.split("/")[1]
-            if not folder.is_dir():
-                raise UsageError(
-                    f"{path} has no folder {folder.name} with the files of {source.repository}; "
-                    "copy them there, or leave --path out to fetch them"
-                )
-            found[source.name] = folder
-    return found
+    datasets = {source.name: source for source in sources.values() if isinstance(source, HubDataset)}
+    folders = {name: path / source.folder_name for name, source in datasets.items()}
+    found = {name: folder for name, folder in folders.items() if folder.is_dir()}
+    if not all(isinstance(source, HubDataset) for source in sources.values()):
+        return found, {}
+    return found, {
+        name: f"{path} has no folder {source.folder_name} with the files of {source.repository}; copy them there, "
+        "or leave --path (data.path in a recipe) out to fetch them"
+        for name, source in datasets.items()
+        if name not in found
+    }
 
 
 def _validated(model: type[S], settings: Mapping[str, Any], where: str) -> S:

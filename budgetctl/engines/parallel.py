@@ -101,9 +101,12 @@ class ParallelEngine:
         return scores
 
     def close(self) -> None:
-        """Free the memory of all."""
-        for engine in self._engines:
-            engine.close()
+        """Free the memory of all, side by side."""
+        threads = [threading.Thread(target=engine.close) for engine in self._engines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def _dealt(self, prompts: Sequence[Prompt]) -> list[list[Prompt]]:
         """Shares of about equal length: in turn, by length, since long prompts come with long work."""

@@ -26,7 +26,7 @@ from budgetctl.engines.protocol import AdapterFolder
 from budgetctl.engines.served import ServedEngine
 from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.models.adapters import check_fits_folder
-from budgetctl.models.folders import config_of
+from budgetctl.models.folders import config_of, weights_mib
 from budgetctl.models.registry import Precision
 
 PYTHON_VARIABLE = "BUDGETCTL_VLLM_PYTHON"
@@ -45,10 +45,13 @@ GPU_SHARE = 0.9
 """vLLM's own choice, where nothing tells how much is free."""
 RELEASE_S = 30.0
 """How long the driver may take to collect the memory of a process that has ended."""
+WORKSPACE_MIB = 4096.0
+"""Of a process beside weights and cache: CUDA itself, activations of 16,384 tokens, logits of 1,024 rows, graphs."""
+LEAST_CACHE_MIB = 512.0
+GPU_THREADS = 2
+"""CPU threads of a process that computes on a GPU: what is left for them is little, and idle ones spin."""
 CANARY_TOKENS = 8
-GRAPH_SIZES = (
-    1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024,
-)  # fmt: skip
+GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024)
 """Rows at once for which vLLM records a step of decoding as a CUDA graph; a step between two sizes is padded.
 
 vLLM's own list has 51 sizes, ends at 512 rows, and is recorded four times: with and without an adapter, for decoding
@@ -78,7 +81,7 @@ class VllmEngine(ServedEngine):
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             precision: Of the weights.
             threads: CPU threads; None leaves vLLM's choice.
-            share: Most of the GPU's free memory it may take, below 1 where a training needs the rest.
+            share: Most of the GPU's free memory it may take, below 1 where others need the rest.
             rank: Largest adapter rank that will be asked for, if it is known.
         """
         super().__init__("vLLM", int(config_of(base).get("max_position_embeddings") or 4096))
@@ -91,6 +94,7 @@ class VllmEngine(ServedEngine):
         self._rank = served_rank(rank, "the plan's largest adapter") if rank else USUAL_RANK
         self._numbers: dict[str, int] = {}
         self._memory: Memory | None = None
+        self._held_mib = 0.0
 
     @property
     def _on_cpu(self) -> bool:
@@ -125,6 +129,11 @@ class VllmEngine(ServedEngine):
             )
 
     def _start(self) -> Child:
+        if self._precision == "float32" and not self._on_cpu:
+            raise UsageError(
+                "On a GPU vLLM applies adapters in 16 bits only, and this base is used in float32. Use a base whose "
+                "precision is bfloat16 (--precision bfloat16 on a command line), or engine: transformers."
+            )
         python = os.environ.get(PYTHON_VARIABLE, sys.executable)
         options: dict[str, Any] = {
             "model": str(self._base), "dtype": self._precision, "max_model_len": self._length, "seed": 0,
@@ -146,8 +155,16 @@ class VllmEngine(ServedEngine):
         else:
             gpu = physical_gpu(self._device)
             environment["CUDA_VISIBLE_DEVICES"] = gpu
+            environment["OMP_NUM_THREADS"] = str(min(self._threads or GPU_THREADS, GPU_THREADS))
             self._memory = gpu_memory(gpu)
             options["gpu_memory_utilization"] = round(self._share * _free_share(gpu, self._memory), 3)
+            if self._share < 1 and self._memory is not None:
+                # Measured by vLLM itself, the cache's size would depend on what others take meanwhile.
+                share_mib = options["gpu_memory_utilization"] * self._memory.total
+                weights = weights_mib(self._base)
+                cache = _cache_mib(share_mib, weights)
+                options["kv_cache_memory_bytes"] = int(cache * 2**20)
+                self._held_mib = weights + cache
         script = Path(__file__).with_name("vllm_child.py")
         log = self._folder / f"vllm-{self.starts}.log"
         child = Child([python, "-P", str(script), json.dumps(options)], log, environment)
@@ -166,9 +183,14 @@ class VllmEngine(ServedEngine):
     def _stop(self) -> None:
         """End the process, and on a GPU wait until the driver has taken its memory back."""
         if self._child is not None:
+            gpu = physical_gpu(self._device)
+            before = self._memory
+            if before is not None and self._share < 1:  # others take and give memory, too
+                now = gpu_memory(gpu) or before
+                before = Memory(min(before.free, now.free + self._held_mib), before.total)
             super()._stop()
             if not self._on_cpu:
-                wait_for_memory(physical_gpu(self._device), self._memory, RELEASE_S)
+                wait_for_memory(gpu, before, RELEASE_S)
 
     def _adapter_document(self, adapter: AdapterFolder | None) -> dict[str, Any] | None:
         if adapter is None:
@@ -206,3 +228,18 @@ def _free_share(gpu: str, memory: Memory | None) -> float:
             f"(pid, program, MiB): {gpu_holders(gpu) or 'a process this machine does not show'}."
         )
     return share
+
+
+def _cache_mib(share_mib: float, weights_mib: float) -> float:
+    """Return how much key-value cache fits into a process's share of a GPU.
+
+    Raises:
+        BudgetctlError: None does.
+    """
+    cache = share_mib - weights_mib - WORKSPACE_MIB
+    if cache < LEAST_CACHE_MIB:
+        raise BudgetctlError(
+            f"A share of {share_mib:.0f} MiB of this GPU is too little for vLLM, whose weights take {weights_mib:.0f} "
+            f"and whose work {WORKSPACE_MIB:.0f} MiB. Use engine: transformers, or a GPU with more memory."
+        )
+    return cache

@@ -76,6 +76,11 @@ def parameter_count(folder: Path) -> int:
     return sum(map(math.prod, weight_shapes(folder).values()))
 
 
+def weights_mib(folder: Path) -> float:
+    """Size of the weights' files in MiB."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
+
+
 def weight_shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
     """Read every tensor's name and shape from the safetensors' headers of a model's or an adapter's folder."""
     return {

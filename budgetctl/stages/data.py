@@ -103,7 +103,7 @@ class DataStage:
     """Writes `<kind>.parquet` and `card.json`."""
 
     name: ClassVar[str] = "data"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     identity: DataIdentity
     base: str | None = None
@@ -121,8 +121,8 @@ class DataStage:
         """Read, rank, cut and write.
 
         Raises:
-            UsageError: The source is missing or malformed, or the two sides of the cell cannot be kept apart.
-            BudgetctlError: There are not enough rows.
+            UsageError: The source is missing or malformed, or a prompt has a reference that cannot be scored.
+            ShortageError: There are not enough rows, or the two sides of the cell cannot be kept apart.
         """
         import json  # noqa: PLC0415
 
@@ -131,12 +131,16 @@ class DataStage:
         from budgetctl.data.overlap import matrix, of_rows, of_texts  # noqa: PLC0415
         from budgetctl.data.prepare import card, write_rows  # noqa: PLC0415
         from budgetctl.data.presets import LICENCES  # noqa: PLC0415
+        from budgetctl.data.questions import require_references  # noqa: PLC0415
+        from budgetctl.tasks import task_named  # noqa: PLC0415
 
         identity = self.identity
         order = Order(identity.seed, identity.end, identity.answers)
         reader = DataReader(context, identity)
         pool = reader.pool(identity.source, identity.kind, identity.split)
         what = f"{identity.source.title} ({identity.split})"
+        if identity.kind == "eval":
+            require_references(pool, task_named(identity.task), what)
         chosen = cut(pool, identity.kind, identity.amount, order, what)
         summary = card(pool, chosen, identity.kind, identity.amount)
         own = identity.split if identity.kind == "eval" else identity.kind

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from budgetctl.data.sources.source import Row
 
 
+ASKED = "asked"
+"""What a card's overlap calls the prompts that were asked."""
+
+
 class PairsIdentity(Frozen):
     """Which rows, from whose verdicts. The answers themselves are the parent `gen`."""
 
@@ -36,7 +40,7 @@ class PairsStage:
     """Writes `<kind>.parquet` and `card.json`, like the `data` stage."""
 
     name: ClassVar[str] = "pairs"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     identity: PairsIdentity
     gen: str
@@ -54,8 +58,17 @@ class PairsStage:
         """
         import json  # noqa: PLC0415
 
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
         from budgetctl.data.cutting import Order, cut  # noqa: PLC0415
         from budgetctl.data.judged import Judged  # noqa: PLC0415
+        from budgetctl.data.overlap import (  # noqa: PLC0415
+            collected,
+            matrix,
+            of_rows,
+            of_texts,
+            with_sets_of_whole,
+        )
         from budgetctl.data.pool import pool_of  # noqa: PLC0415
         from budgetctl.data.prepare import card, write_rows  # noqa: PLC0415
         from budgetctl.data.sources.source import in_batches  # noqa: PLC0415
@@ -68,6 +81,21 @@ class PairsStage:
         pool = replace(pool, left_out=left_out)
         chosen = cut(pool, identity.kind, identity.size, Order(identity.seed), f"generation {self.gen[:12]}")
         summary = card(pool, chosen, identity.kind)
+        if judged.unused:
+            summary["unused_answers"] = {"right answers cut at the length limit": judged.unused}
+        asked = context.parents["prompts"]
+        whole = collected(
+            (row["prompt_id"], [(turn["role"], turn["content"]) for turn in row["prompt"]])
+            for row in pq.read_table(asked.path("eval.parquet"), columns=["prompt_id", "prompt"]).to_pylist()
+        )
+        shared = matrix({identity.kind: of_rows(pool, chosen, identity.kind), ASKED: of_texts(whole)})
+        if "card.json" in asked.files:
+            known = json.loads(asked.path("card.json").read_text("utf-8"))
+            summary |= {name: known[name] for name in ("source", "licence", "commits", "contents")}
+            shared = with_sets_of_whole(
+                shared, identity.kind, ASKED, known["overlap"], asked.identity["split"]
+            )
+        summary["overlap"] = shared
         write_rows(context.draft.files, pool, chosen, identity.kind, None)
         (context.draft.files / "card.json").write_text(
             json.dumps(summary, indent=1, sort_keys=True) + "\n", "utf-8"
@@ -108,11 +136,10 @@ class PairsStage:
         found: dict[str, list[Answer]] = {}
         with context.reporter.bar("pairs: judging", table.num_rows) as bar:
             for done, given in enumerate(table.to_pylist(), start=1):
-                reference = references[given["prompt_id"]]
-                verdict = task.score(given["text"], reference, given["finish_reason"] == "length")
-                right = verdict[task.primary_metric] == 1
+                reference, cut = references[given["prompt_id"]], given["finish_reason"] == "length"
+                right = task.score(given["text"], reference, cut)[task.primary_metric] == 1
                 found.setdefault(given["prompt_id"], []).append(
-                    Answer(given["text"], right, given["logprob"])
+                    Answer(given["text"], right, given["logprob"], cut)
                 )
                 bar.update(done)
         return found

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from budgetctl.study.numerals import short
 from budgetctl.study.purchase import Purchase, purchase
 from budgetctl.study.recipe import Recipe
 
@@ -24,7 +25,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Readable and unique within a recipe."""
-        return f"{self.base}/{self.task}/{self.method}/b{self.budget:g}/s{self.share:g}/seed{self.seed}"
+        return f"{self.base}/{self.task}/{self.method}/b{short(self.budget)}/s{short(self.share)}/seed{self.seed}"
 
 
 def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, Purchase]]:

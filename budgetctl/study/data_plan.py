@@ -8,6 +8,7 @@ from typing import Any
 
 from budgetctl.study.bought import SIDES, counted_axes
 from budgetctl.study.build import plan_study
+from budgetctl.study.numerals import in_full
 from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.recipe import Recipe
 from budgetctl.study.row_counter import NOTHING_KNOWN
@@ -52,7 +53,7 @@ def cell_rows(recipe: Recipe, store: Store) -> list[CellRows]:
 
 
 def _cells(plan: Plan, store: Store) -> Iterator[CellRows]:
-    found = find_rows(plan, store, count_tokens=True)
+    found = find_rows(plan, store)
     reasons = refusals(plan, found)
     for cell in plan.cells:
         if cell.axes["method"] is None or "role" in cell.axes:
@@ -77,8 +78,11 @@ def to_table(rows: list[CellRows]) -> str:
     heads = ("base", "task", "method", "budget", "share", "seed", "n_sft", "n_pft", "left over")
     cells = [
         (
-            *(row.base, row.task, row.method, f"{row.budget:,g}", f"{row.share:g}", str(row.seed)),
-            *("?" if value is None else f"{value:,g}" for value in (row.n_sft, row.n_pft, row.left_over)),
+            *(row.base, row.task, row.method, in_full(row.budget, ","), in_full(row.share), str(row.seed)),
+            *(
+                "?" if value is None else in_full(value, ",")
+                for value in (row.n_sft, row.n_pft, row.left_over)
+            ),
         )
         for row in rows
     ]

@@ -19,6 +19,7 @@ from budgetctl.study.branches import branch_stage
 from budgetctl.study.budget import exact, split_budget
 from budgetctl.study.fork_settings import ForkSettings
 from budgetctl.study.lengths import lengths_of
+from budgetctl.study.numerals import in_full, short
 from budgetctl.study.plan import Branch, PlannedCell
 from budgetctl.study.purchase import TOKENS
 from budgetctl.study.recipe import Recipe
@@ -62,7 +63,7 @@ class Trunk:
     @property
     def name(self) -> str:
         """Readable and unique within a recipe."""
-        return f"{self.base}/{self.task}/b{self.budget:g}/seed{self.seed}"
+        return f"{self.base}/{self.task}/b{short(self.budget)}/seed{self.seed}"
 
 
 class ForkPlanner:
@@ -95,14 +96,14 @@ class ForkPlanner:
         spend = budget if forks.sft_budget is None else forks.sft_budget
         if spend > budget:
             raise UsageError(
-                f"forks.sft_budget is {spend:g}, more than the budget of {budget:g} that each fork shares"
+                f"forks.sft_budget is {in_full(spend)}, more than the budget of {in_full(budget)} that each fork shares"
             )
         rows = split_budget(spend, 1, recipe.prices).n_sft
         if not rows:
             named = "the budget" if forks.sft_budget is None else "forks.sft_budget"
             raise UsageError(
-                f"{named} is {spend:g}, which pays for no demonstration: one costs {float(recipe.prices.sft):g} "
-                f"{recipe.prices.currency}; raise it"
+                f"{named} is {in_full(spend)} {recipe.cost.currency}, which buys no demonstration at "
+                f"{in_full(recipe.cost.sft)} each, and a trunk trains on nothing else; raise it"
             )
         settings = sft_settings(base, recipe.sft_of(base_name))
         stages = {
@@ -199,7 +200,7 @@ class ForkPlanner:
             "seed": trunk.seed, "role": role, "fork": trigger.name, "trunk": trunk.key, "fork_key": fork,
             "price_sft": str(recipe.prices.sft), "price_pft": str(recipe.prices.pft),
         }  # fmt: skip
-        name = f"{trunk.base}/{trunk.task}/{method}/b{trunk.budget:g}/{role}:{trigger.name}/seed{trunk.seed}"
+        name = f"{trunk.base}/{trunk.task}/{method}/b{short(trunk.budget)}/{role}:{trigger.name}/seed{trunk.seed}"
         return Branch(name, axes, fork, before, tuple(stages))
 
     def _lengths(self, base: str) -> Lengths | None:

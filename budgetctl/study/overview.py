@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from budgetctl.study.estimate import PlanEstimate, hours
+from budgetctl.study.numerals import in_full
 from budgetctl.study.plan import Plan
 from budgetctl.study.recipe import Recipe
 from budgetctl.study.state import PlanState, StageState
@@ -116,7 +117,7 @@ def _rows(axes: Mapping[str, Any]) -> str:
     """What a cell buys; how many rows a budget in tokens buys is known once they are prepared."""
     if axes["left_over"] is None:
         return f"sft {axes['tokens_sft']} tokens  pft {axes['tokens_pft']} tokens"
-    return f"sft {axes['n_sft']}  pft {axes['n_pft']}  left over {axes['left_over']:g}"
+    return f"sft {axes['n_sft']}  pft {axes['n_pft']}  left over {in_full(axes['left_over'])}"
 
 
 def to_dot(plan: Plan, state: PlanState) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from budgetctl.data.amount import Size, Tokens
 from budgetctl.errors import UsageError
 from budgetctl.study.budget import Prices, exact, require_share, split_budget
+from budgetctl.study.numerals import in_full
 
 TOKENS = "tokens"
 """The currency of budgets that are counted in tokens."""
@@ -60,7 +61,7 @@ def purchase(budget: float | Fraction, share: float | Fraction, prices: Prices) 
 def _in_tokens(budget: Fraction, share: Fraction) -> Purchase:
     require_share(budget, share)
     if budget.denominator != 1:
-        raise UsageError(f"the budget is {float(budget):g} tokens; it must be a whole number")
+        raise UsageError(f"the budget is {in_full(float(budget))} tokens; it must be a whole number")
     sft = floor(share * budget + Fraction(1, 2))
     pft = int(budget) - sft
     axes = {

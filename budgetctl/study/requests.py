@@ -143,14 +143,19 @@ def perplexity_stage(
     return PerplexityStage(identity, base.key, prompts, checkpoint, generation)
 
 
-def task_of(checkpoint: str | None, store: Store) -> str:
+def task_of(checkpoint: str | None, store: Store, option: str = "--task") -> str:
     """The task whose rows a checkpoint was trained on.
+
+    Args:
+        checkpoint: Its key; None for a bare base.
+        store: Where it is.
+        option: How the command line names a task, for the message.
 
     Raises:
         UsageError: It was trained on nothing (a bare base).
     """
     if checkpoint is None:
-        raise UsageError("a base model has no task of its own; say --task arith (or another)")
+        raise UsageError(f"a base model has no task of its own; say {option} arith (or another)")
     training = training_of(store.artifact(checkpoint), store)
     return str(store.artifact(training.parents["data"]).identity["task"])
 

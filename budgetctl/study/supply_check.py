@@ -8,7 +8,8 @@ from pathlib import Path
 from budgetctl.errors import UsageError
 from budgetctl.stages.data import DataIdentity
 from budgetctl.study.fork_supply import foretold
-from budgetctl.study.plan import Plan
+from budgetctl.study.numerals import in_full
+from budgetctl.study.plan import Plan, PlannedCell
 from budgetctl.study.row_counter import NOTHING_KNOWN, Found, RowCounter
 from store import Store
 
@@ -27,7 +28,7 @@ def require_rows(plan: Plan, store: Store) -> list[str]:
     Raises:
         UsageError: With one sentence per cell or fork that cannot be had.
     """
-    counter = _counter(plan, None)
+    counter = _counter(plan, store)
     forks = foretold(plan, store, counter)
     cells = refusals(plan, _look(plan, store, _data_of_cells(plan), counter))
     dev_rows = _look(plan, store, {branch.before["dev-data"] for branch in plan.branches}, counter)
@@ -35,24 +36,25 @@ def require_rows(plan: Plan, store: Store) -> list[str]:
     problems = [f"forks.dev_size: {found.refused}" for found in dev_rows.values() if found.refused]
     if problems or bought:
         ways = "fork later, or leave these out" if forks.refused else "or leave these cells out of the grid"
-        remedy = [f"lower the budget, {ways}"] if bought else []
+        remedy = [f"change the budget, {ways}"] if bought else []
         raise UsageError("\n".join([*_listed([*problems, *bought]), *remedy]))
     return _listed(forks.doubted)
 
 
-def find_rows(plan: Plan, store: Store, count_tokens: bool = False) -> Mapping[str, Found]:
+def find_rows(plan: Plan, store: Store) -> Mapping[str, Found]:
     """Look for the rows of every data stage of the plan's cells that is not published.
+
+    Hub datasets are read where they were fetched before. While the base whose tokenizer counts is not in the store,
+    rows that are too long count as usable, and what a budget in tokens buys stays unknown.
 
     Args:
         plan: The study.
-        store: What is published needs no look.
-        count_tokens: Also count tokens, where the base whose tokenizer counts is in the store. Without that, rows
-            that are too long count as usable, and what a budget in tokens buys stays unknown.
+        store: What is published needs no look; has the bases.
 
     Returns:
         Key of a data stage → what was found.
     """
-    return _look(plan, store, _data_of_cells(plan), _counter(plan, store if count_tokens else None))
+    return _look(plan, store, _data_of_cells(plan), _counter(plan, store))
 
 
 def refusals(plan: Plan, found: Mapping[str, Found]) -> dict[str, str]:
@@ -61,9 +63,20 @@ def refusals(plan: Plan, found: Mapping[str, Found]) -> dict[str, str]:
     for cell in plan.cells:
         sides = [found.get(cell.stages.get(role, ""), NOTHING_KNOWN) for role in DATA_ROLES]
         reason = "; ".join(dict.fromkeys(side.refused for side in sides if side.refused))
+        if cell.axes["method"] is not None and cell.stages.keys().isdisjoint(DATA_ROLES):
+            reason = _buys_nothing(plan, cell)
         if reason:
             reasons[cell.name] = reason
     return reasons
+
+
+def _buys_nothing(plan: Plan, cell: PlannedCell) -> str:
+    """Measured, such a cell would be the untrained base under another name."""
+    cost = plan.recipe["cost"]
+    return (
+        f"{in_full(cell.axes['budget'])} {cost['currency']} buy no row at share {in_full(cell.axes['share'])}: a "
+        f"demonstration costs {in_full(cost['sft'])}, a pair {in_full(cost['pft'])}"
+    )
 
 
 def _data_of_cells(plan: Plan) -> set[str]:
@@ -80,8 +93,8 @@ def _look(plan: Plan, store: Store, keys: Iterable[str], counter: RowCounter) ->
     }
 
 
-def _counter(plan: Plan, bases: Store | None) -> RowCounter:
-    return RowCounter({digest: Path(path) for digest, path in plan.sources.items()}, bases)
+def _counter(plan: Plan, store: Store) -> RowCounter:
+    return RowCounter({digest: Path(path) for digest, path in plan.sources.items()}, store)
 
 
 def _listed(sentences: Sequence[str]) -> list[str]:

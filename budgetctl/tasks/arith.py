@@ -20,6 +20,7 @@ from functools import cache
 from typing import Literal
 
 from budgetctl.data.dice import Dice
+from budgetctl.errors import UsageError
 from budgetctl.tasks.final_number import final_number, same_number
 
 Split = Literal["train", "dev", "test"]
@@ -176,6 +177,11 @@ class ArithTask:
     primary_metric = "correct"
     loose_metric = None
     scorer_version = 1
+
+    def check_reference(self, reference: str) -> None:
+        """Refuse a reference that is no number."""
+        if not same_number(reference, reference):
+            raise UsageError(f"an arith reference must be a number, got {reference[-80:]!r}")
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
         """`correct`: the last line is `#### n` with the right n. `answered`: it has that form at all."""

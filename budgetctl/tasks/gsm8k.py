@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from budgetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 
@@ -26,6 +32,10 @@ class Gsm8kTask:
     loose_metric = "flexible"
     scorer_version = 1  # `GSM8K_SCORER_VERSION`, without loading numpy to know it; a test compares them
 
+    def check_reference(self, reference: str) -> None:
+        """Refuse a reference that holds no number."""
+        _number(reference)
+
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
         """`strict`: the number after `####`; `flexible`: the last number, as in the two common readings.
 
@@ -34,7 +44,21 @@ class Gsm8kTask:
             reference: The number, or a gold solution that ends with it.
             truncated: Reported by the stage, not judged here.
         """
-        from budgetctl.scoring.gsm8k import read_answer, read_reference  # noqa: PLC0415
+        from budgetctl.scoring.gsm8k import read_answer  # noqa: PLC0415
 
-        reading, right = read_answer(text), read_reference(reference)
+        reading, right = read_answer(text), _number(reference)
         return {"strict": float(reading.strict == right), "flexible": float(reading.flexible == right)}
+
+
+def _number(reference: str) -> Fraction:
+    """The number that a reference ends in.
+
+    Raises:
+        UsageError: It holds none.
+    """
+    from budgetctl.scoring.gsm8k import read_reference  # noqa: PLC0415
+
+    try:
+        return read_reference(reference)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -35,6 +35,13 @@ class Task(Protocol):
     def scorer_version(self) -> int:
         """Raised whenever `score` may judge an old answer differently."""
 
+    def check_reference(self, reference: str) -> None:
+        """Check that `score` can compare answers with a reference.
+
+        Raises:
+            UsageError: It cannot.
+        """
+
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
         """Judge one answer.
 
@@ -45,6 +52,9 @@ class Task(Protocol):
 
         Returns:
             Metric name → value in [0, 1].
+
+        Raises:
+            UsageError: The reference is not one.
         """
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from budgetctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from ifeval.instruction import Instruction
     from ifeval.scoring import Scorer
 
 
@@ -27,6 +28,10 @@ class TuluIfTask:
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
 
+    def check_reference(self, reference: str) -> None:
+        """Refuse what is no IFEval prompt, or one whose instructions have arguments that do not fit them."""
+        self._instructions(reference)
+
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
         """`prompt_*`: all instructions are followed; `instruction_*`: the share of them that is.
 
@@ -38,19 +43,31 @@ class TuluIfTask:
         Raises:
             UsageError: The reference is not such an object.
         """
-        from ifeval.errors import PromptError  # noqa: PLC0415
-        from ifeval.prompts import Prompt  # noqa: PLC0415
-        from ifeval.scoring import Scorer  # noqa: PLC0415
-
-        self._scorer = self._scorer or Scorer()
-        try:
-            prompt = Prompt.of(json.loads(reference))
-        except (json.JSONDecodeError, PromptError) as error:
-            raise UsageError(f"the reference of a tuluif row is not an IFEval prompt: {error}") from error
-        verdict = self._scorer.score(prompt.instructions, text)
+        verdict = self._checkers().score(self._instructions(reference), text)
         return {
             "prompt_strict": float(all(verdict.strict)),
             "prompt_loose": float(all(verdict.loose)),
             "instruction_strict": sum(verdict.strict) / len(verdict.strict),
             "instruction_loose": sum(verdict.loose) / len(verdict.loose),
         }
+
+    def _checkers(self) -> Scorer:
+        from ifeval.scoring import Scorer  # noqa: PLC0415
+
+        self._scorer = self._scorer or Scorer()
+        return self._scorer
+
+    def _instructions(self, reference: str) -> tuple[Instruction, ...]:
+        from ifeval.errors import PromptError  # noqa: PLC0415
+        from ifeval.prompts import Prompt  # noqa: PLC0415
+
+        try:
+            fields = json.loads(reference)
+            if not isinstance(fields, dict):
+                raise PromptError(f"expected an object, found a {type(fields).__name__}")
+            instructions = Prompt.of(fields).instructions
+            for instruction in instructions:
+                self._checkers().checker(instruction)
+        except (ValueError, PromptError) as error:
+            raise UsageError(f"the reference of a tuluif row is not an IFEval prompt: {error}") from error
+        return instructions

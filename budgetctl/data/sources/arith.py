@@ -11,6 +11,7 @@ from pydantic import Field
 
 from budgetctl.data.dice import Dice
 from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.reasons import LeftOut
 from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.schema import Frozen
 from budgetctl.tasks.arith import Problem, problems
@@ -45,10 +46,14 @@ class ArithSource(Frozen):
     def small(self) -> bool:
         return True
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
-        return in_batches(self.rows(kind, split, located), kind)
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split, located, left_out), kind)
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    def rows(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[Row]:
         """Yield the rows of one split."""
         for problem in islice(problems(split, self.world), getattr(self, split)):
             prompt = [{"role": "user", "content": problem.text}]

@@ -13,9 +13,9 @@ from budgetctl.data.dice import Dice
 from budgetctl.data.files import content_hash, located_file
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.prompt_ids import prompt_id
+from budgetctl.data.reasons import SET_ASIDE, LeftOut
 from budgetctl.data.records import Format, format_of, parquet_batches, read_records
 from budgetctl.data.sources.source import in_batches
-from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
 
 if TYPE_CHECKING:
@@ -38,15 +38,26 @@ class SetAside(Frozen):
     """Rows that report."""
 
     @property
+    def splits(self) -> tuple[Split, ...]:
+        """What is set aside."""
+        splits: tuple[Split, ...] = ("dev", "test")
+        return tuple(split for split in splits if getattr(self, split))
+
+    @property
     def any(self) -> bool:
         """Whether anything is set aside."""
-        return bool(self.dev or self.test)
+        return bool(self.splits)
 
-    def rows_of(self, split: Split, rows: Iterator[Row]) -> Iterator[Row]:
-        """The rows of a file of training rows that belong to a split."""
-        if self.any:
-            return (row for row in rows if self.split_of(row) == split)
-        return rows if split == "train" else iter(())
+    def rows_of(self, split: Split, rows: Iterator[Row], left_out: LeftOut) -> Iterator[Row]:
+        """The rows of a file of training rows that belong to a split; what training loses to the others is counted."""
+        if not self.any:
+            yield from rows if split == "train" else ()
+            return
+        for row in rows:
+            if self.split_of(row) == split:
+                yield row
+            elif split == "train":
+                left_out[SET_ASIDE] += 1
 
     def split_of(self, row: Row) -> Split:
         """The split of a row: all answers to one prompt share it, whatever the file order."""
@@ -97,37 +108,46 @@ class LocalFiles(Frozen):
     def small(self) -> bool:
         return False
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        left_out = LeftOut() if left_out is None else left_out
         own: tuple[LocalFile, ...] = getattr(self, split)
         whole = bool(own) and not (split == "train" and self.set_aside.any)
         if not whole or (kind == "eval" and self.columns.reference is None):
-            yield from in_batches(self.rows(kind, split, located), kind)
+            yield from in_batches(self.rows(kind, split, located, left_out), kind)
             return
         for file in own:
             path = located_file(f"a {file.format} file of rows", file.content, located)
-            yield from mapped_batches(path, file.format, self.columns, kind)
+            yield from mapped_batches(path, file.format, self.columns, kind, left_out)
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    def rows(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[Row]:
         """Yield the rows of one split."""
         if kind == "eval" and self.columns.reference is None:
             return  # demonstrations or pairs only: nothing here can be scored
+        left_out = LeftOut() if left_out is None else left_out
         own: tuple[LocalFile, ...] = getattr(self, split)
         for file in own or self.train:
             path = located_file(f"a {file.format} file of rows", file.content, located)
-            rows = mapped_rows(path, file.format, self.columns, kind)
-            yield from self.set_aside.rows_of(split, rows) if file in self.train else rows
+            rows = mapped_rows(path, file.format, self.columns, kind, left_out)
+            divided = split == "train" or not own
+            yield from self.set_aside.rows_of(split, rows, left_out) if divided else rows
 
 
-def mapped_rows(path: Path, form: Format, columns: Columns, kind: Kind) -> Iterator[Row]:
+def mapped_rows(path: Path, form: Format, columns: Columns, kind: Kind, left_out: LeftOut) -> Iterator[Row]:
     """The rows of one file, in the layout of `kind`."""
     for where, record in read_records(path, form):
-        yield from columns.rows(record, kind, where)
+        yield from columns.rows(record, kind, where, left_out)
 
 
-def mapped_batches(path: Path, form: Format, columns: Columns, kind: Kind) -> Iterator[pa.RecordBatch]:
+def mapped_batches(
+    path: Path, form: Format, columns: Columns, kind: Kind, left_out: LeftOut
+) -> Iterator[pa.RecordBatch]:
     """As `mapped_rows`, in batches; texts of a Parquet file never become Python objects."""
     if form != "parquet":
-        yield from in_batches(mapped_rows(path, form, columns, kind), kind)
+        yield from in_batches(mapped_rows(path, form, columns, kind, left_out), kind)
         return
     from budgetctl.data.plain_columns import plain_rows  # noqa: PLC0415
 
@@ -138,22 +158,12 @@ def mapped_batches(path: Path, form: Format, columns: Columns, kind: Kind) -> It
             yield plain
         else:
             records = enumerate(batch.to_pylist(), start=number + 1)
-            rows = (row for at, record in records for row in columns.rows(record, kind, f"{path}, row {at}"))
-            yield from in_batches(rows, kind)
+            yield from in_batches(
+                (
+                    row
+                    for at, record in records
+                    for row in columns.rows(record, kind, f"{path}, row {at}", left_out)
+                ),
+                kind,
+            )
         number += batch.num_rows
-
-
-def files_below(folder: Path, stem: str) -> list[Path]:
-    """The files of a folder that hold a split: `train.jsonl`, `train-00000-of-00002.parquet`, `data/train-….parquet`.
-
-    Raises:
-        UsageError: The folder is missing.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
-    found = sorted(
-        {path for pattern in (f"{stem}.*", f"{stem}-*") for path in folder.rglob(pattern) if path.is_file()}
-    )
-    return [
-        path for path in found if path.suffix.lower().removeprefix(".") in ("jsonl", "json", "csv", "parquet")
-    ]

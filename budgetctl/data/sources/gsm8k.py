@@ -12,6 +12,7 @@ from budgetctl.data.dice import Dice
 from budgetctl.data.files import content_hash, located_file, read_jsonl, text_field
 from budgetctl.data.layouts import Kind, Split
 from budgetctl.data.prompt_ids import prompt_id
+from budgetctl.data.reasons import NOTHING_TO_CORRUPT, SET_ASIDE, LeftOut
 from budgetctl.data.sources.source import Row, in_batches
 from budgetctl.errors import UsageError
 from budgetctl.schema import Frozen
@@ -58,15 +59,22 @@ class Gsm8kFiles(Frozen):
     def small(self) -> bool:
         return True
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
-        return in_batches(self.rows(kind, split, located), kind)
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        return in_batches(self.rows(kind, split, located, left_out), kind)
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    def rows(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[Row]:
         """Yield the rows of one split; dev is a fixed twentieth of the training questions."""
+        left_out = LeftOut() if left_out is None else left_out
         name = "test" if split == "test" else "train"
         path = located_file(f"GSM8K's {name}.jsonl", getattr(self, name), located)
         for problem in _problems(path, getattr(self, name)):
             if split != "test" and (split == "dev") != problem.dev:
+                if split == "train":
+                    left_out[SET_ASIDE] += 1
                 continue
             prompt = [{"role": "user", "content": problem.question}]
             solution = without_calculator_marks(problem.answer)
@@ -80,6 +88,8 @@ class Gsm8kFiles(Frozen):
                     "chosen": [{"role": "assistant", "content": solution}],
                     "rejected": [{"role": "assistant", "content": wrong}],
                 }
+            else:
+                left_out[NOTHING_TO_CORRUPT] += 1
 
 
 class _Problem(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from budgetctl.data.layouts import Kind, Split, content_schema
+from budgetctl.data.reasons import LeftOut
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,9 @@ class Source(Protocol):
     def small(self) -> bool:
         """Whether all rows surely fit in memory."""
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield every row of that kind and split, in any order, in the layout's columns without `prompt_id`.
 
         `unpaired` is never asked for: it is made from `pref`.
@@ -38,12 +41,15 @@ class Source(Protocol):
             kind: `sft`, `pref` or `eval`.
             split: Disjoint from the other splits, whatever the file order.
             located: Content hash (or declared name) of a local source → where it lies on this machine.
+            left_out: Counts what gives no row of that kind and split although it is there; None lets it go uncounted.
 
         Raises:
             UsageError: The source cannot give such rows, is not found, or is malformed.
         """
 
-    def rows(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[Row]:
+    def rows(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[Row]:
         """As `batches`, one by one; slower for large sources."""
 
 

@@ -9,18 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from budgetctl.__main__ import run
+from budgetctl.models.encoding import Encoder
 from budgetctl.tasks.arith import ArithTask
 from store import Store
 
 
 @pytest.fixture
 def pairs(tmp_path: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The command over a random model whose answers count as right when they have an even number of letters."""
+    """The command over a random model whose answers end at every third token, right when their letters are even."""
 
     def score(self: Any, text: str, reference: str, truncated: bool) -> dict[str, float]:
         return {"correct": float(len(text) % 2 == 0)}
 
     monkeypatch.setattr(ArithTask, "score", score)
+    monkeypatch.setattr(Encoder, "stop_ids", property(lambda self: tuple(range(0, len(self.tokenizer), 3))))
 
     def call(*words: str) -> int:
         small = [
@@ -93,3 +95,15 @@ def test_the_engine_and_its_precision_are_part_of_the_answers_key(pairs: Any, tm
     assert pairs("--precision", "bfloat16") == 0
     assert [answers.identity["precision"] for answers in made(tmp_path, "gen")] != ["float32", "float32"]
     assert len(made(tmp_path, "gen")) == 2
+
+
+def test_a_bare_base_is_asked_for_the_option_that_there_is(
+    tmp_path: Path, small_base: Path, capsys: Any
+) -> None:
+    assert run(["data", "pairs", "--from", str(small_base), "--store", str(tmp_path / "s")]) == 2
+    assert "a base model has no task of its own; say --source arith" in capsys.readouterr().err
+
+
+def test_best_of_n_rows_take_no_rule_for_the_rejected_answer(pairs: Any, capsys: Any) -> None:
+    assert pairs("--kind", "sft", "--rejected", "random") == 2
+    assert "no use for --rejected here: best-of-n rows reject nothing" in capsys.readouterr().err

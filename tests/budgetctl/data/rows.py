@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from budgetctl.data.layouts import Kind, Split
+from budgetctl.data.reasons import LeftOut
 from budgetctl.data.sources.source import in_batches
 
 
@@ -41,5 +42,7 @@ class ListedSource:
     small: bool = True
     title: str = "listed rows"
 
-    def batches(self, kind: Kind, split: Split, located: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, kind: Kind, split: Split, located: Mapping[str, Path], left_out: LeftOut | None = None
+    ) -> Iterator[pa.RecordBatch]:
         return in_batches(self.rows.get((kind, split), []), kind)

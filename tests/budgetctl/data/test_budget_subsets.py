@@ -15,7 +15,7 @@ from budgetctl.data.cutting import Order, cut, require_apart
 from budgetctl.data.errors import ShortageError
 from budgetctl.data.pool import Pool, held_out_prompts, load_pool
 from budgetctl.data.ranking import ranked
-from budgetctl.data.sift import held_out_names, names_of
+from budgetctl.data.sift import held_out_names, names_in
 from budgetctl.data.sources import ArithSource
 from tests.budgetctl.data.rows import ListedSource, pair, sft_row
 
@@ -53,7 +53,7 @@ def test_the_plan_counts_the_rows_that_the_data_stage_takes(kind):
     assert held_out == held_out_prompts(source, {})
     some = frozenset([*held_out, *load_pool(source, kind, "train", {}).prompt_ids[:7]])
     counted, pool = (
-        names_of(source.rows(kind, "train", {}), kind, some),
+        names_in(source, kind, {}, some),
         load_pool(source, kind, "train", {}, some),
     )
     assert (counted.prompt_ids, counted.digests) == (pool.prompt_ids, pool.digests)

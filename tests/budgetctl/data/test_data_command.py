@@ -44,7 +44,30 @@ def test_the_key_is_all_there_is_on_stdout_and_stays(data, tmp_path):
         (["arith", "--size", "5", "--set", "habit=2"], 2, "habit"),
         (["gsm8k", "--size", "5", "--path", "nowhere"], 2, "there is no folder nowhere"),
         (["maths", "--size", "5"], 2, "there is no task 'maths'"),
-        (["arith", "--tokens", "900"], 2, "--tokens is for training rows, needs --base"),
+        (["arith", "--tokens", "900"], 2, "--tokens needs --base (whose tokenizer counts?)"),
+        (
+            ["arith", "--kind", "eval", "--seed", "0"],
+            2,
+            "no use for --seed here: --kind eval",
+        ),
+        (
+            ["arith", "--kind", "eval", "--base", "x", "--max-tokens", "9"],
+            2,
+            "no use for --base and --max-tokens here",
+        ),
+        (["arith", "--kind", "eval", "--tokens", "9"], 2, "no use for --tokens here"),
+        (
+            ["arith", "--size", "5", "--split", "test"],
+            2,
+            "no use for --split here: training rows",
+        ),
+        (["arith", "--size", "5", "--overlap", "shared"], 2, "no use for --overlap here: it is pairs"),
+        (["arith", "--size", "5", "--n-sft", "3"], 2, "no use for --n-sft here: it is pairs"),
+        (
+            ["arith", "--size", "5", "--kind", "pref", "--n-sft", "3"],
+            2,
+            "no use for --n-sft here: pairs keep apart",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(data, words, code, sentence):

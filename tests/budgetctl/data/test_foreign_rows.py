@@ -1,45 +1,22 @@
-"""Rows from files and datasets that others made: every mapping that works, every way they can be wrong."""
+"""Rows from files and datasets that others made: every mapping that works."""
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from budgetctl.data.columns import Columns
 from budgetctl.data.pool import held_out_prompts, load_pool
 from budgetctl.data.sources import LocalFiles
-from budgetctl.data.sources.files import SetAside, files_below
+from budgetctl.data.sources.files import SetAside
 from budgetctl.data.supply import supply_of
 from budgetctl.errors import UsageError
+from tests.budgetctl.data.foreign_files import COLUMNS, ROWS, read, write
 from tests.budgetctl.data.rows import assistant, user
 
-ROWS = [{"q": f"question {n}", "a": f"answer {n}"} for n in range(40)]
-COLUMNS = Columns(prompt="q", answer="a")
-
-
-def write(path: Path, rows) -> Path:
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows), "utf-8")
-    elif path.suffix == ".csv":
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
-
-
-def read(path: Path, columns: Columns = COLUMNS, kind="sft", split="train", set_aside=None):
-    source, located = LocalFiles.at({"train": [path]}, columns, set_aside)
-    return list(source.rows(kind, split, located))
+ASIDE = {"dev": 0.2}
+REFERENCE = Columns(prompt="q", reference="r")
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
@@ -84,6 +61,45 @@ def test_references_of_several_columns_become_one_object_without_empty_values(tm
     assert json.loads(found[0]["reference"]) == {"prompt": "p", "kwargs": [{"n": 3}, {"word": "x"}]}
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_rows_without_a_reference_are_left_out_and_counted(tmp_path, ending):
+    rows = [{"q": "one", "r": "1"}, {"q": "two", "r": None}, {"q": "three", "r": ""}]
+    source, located = LocalFiles.at({"test": [write(tmp_path / f"t.{ending}", rows)]}, REFERENCE)
+    pool = load_pool(source, "eval", "test", located)
+    assert (len(pool), pool.left_out) == (1, {"rows with an empty text": 2})
+
+
+def test_a_reference_of_several_columns_may_be_missing_whole(tmp_path):
+    rows = [{"q": "one", "r": 1, "s": None}, {"q": "two", "r": None, "s": None}]
+    columns = Columns(prompt="q", reference=("r", "s"))
+    source, located = LocalFiles.at({"test": [write(tmp_path / "t.jsonl", rows)]}, columns)
+    assert load_pool(source, "eval", "test", located).left_out == {"rows with an empty text": 1}
+
+
+@pytest.mark.parametrize(("value", "text"), [(18, "18"), (0.5, "0.5"), (10**30, "1" + "0" * 30)])
+def test_numbers_are_references(tmp_path, value, text):
+    (row,) = read(write(tmp_path / "t.jsonl", [{"q": "one", "r": value}]), REFERENCE, "eval")
+    assert row["reference"] == text
+
+
+@pytest.mark.parametrize(("value", "kind"), [(["1", "2"], "list"), ({"answer": "1"}, "dict"), (True, "bool")])
+def test_other_references_are_named_with_column_and_row(tmp_path, value, kind):
+    path = write(tmp_path / "t.jsonl", [{"q": "one", "r": "1"}, {"q": "two", "r": value}])
+    with pytest.raises(
+        UsageError, match=rf"t\.jsonl, line 2: column 'r' must hold a text or a number .* a {kind};"
+    ):
+        read(path, REFERENCE, "eval")
+
+
+def test_a_reference_that_json_cannot_hold_is_named(tmp_path):
+    columns = Columns(prompt="q", reference=("q", "r"))
+    path = write(tmp_path / "t.parquet", [{"q": "one", "r": b"1"}])
+    with pytest.raises(
+        UsageError, match=r"row 1: the columns of the reference hold what JSON cannot: .*bytes"
+    ):
+        read(path, columns, "eval")
+
+
 def test_shares_set_aside_by_hash_do_not_depend_on_order(tmp_path):
     columns = Columns(prompt="q", answer="a", reference="a")
     aside = SetAside(dev=0.2, test=0.2)
@@ -99,6 +115,33 @@ def test_shares_set_aside_by_hash_do_not_depend_on_order(tmp_path):
         seen.append(len(left))
     assert sum(seen) == 40
     assert min(seen) > 2
+
+
+def test_rows_that_are_set_aside_are_counted_where_they_would_have_trained(tmp_path):
+    aside = SetAside(dev=0.2, test=0.2)
+    path = write(tmp_path / "t.jsonl", ROWS)
+    columns = Columns(prompt="q", answer="a", reference="a")
+    source, located = LocalFiles.at({"train": [path]}, columns, aside)
+    pool = load_pool(source, "sft", "train", located)
+    held_out = [len(read(path, columns, "eval", split, aside)) for split in ("dev", "test")]
+    assert pool.left_out == {"rows set aside for dev or test": sum(held_out)}
+    assert len(pool) + sum(held_out) == 40
+    assert load_pool(source, "eval", "dev", located).left_out == {}
+
+
+def test_a_file_may_be_train_and_test_file_at_once(tmp_path):
+    path = write(tmp_path / "t.jsonl", ROWS)
+    columns = Columns(prompt="q", answer="a", reference="a")
+    source, located = LocalFiles.at({"train": [path], "test": [path]}, columns)
+    assert len(list(source.rows("eval", "test", located))) == 40
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_records_without_any_answer_are_counted(tmp_path, ending):
+    rows = [{"q": "one", "a": ["1", "I"]}, {"q": "two", "a": []}, {"q": "three", "a": []}]
+    source, located = LocalFiles.at({"train": [write(tmp_path / f"t.{ending}", rows)]}, COLUMNS)
+    pool = load_pool(source, "sft", "train", located)
+    assert (len(pool), pool.left_out) == (2, {"rows with an empty list of answers": 2})
 
 
 def test_prompts_of_the_eval_source_never_train_even_if_written_otherwise(tmp_path):
@@ -122,100 +165,20 @@ def test_different_answers_to_one_prompt_stay_and_repetitions_go(tmp_path):
     assert pool.left_out == {"repeated rows": 1}
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("t.jsonl", b'{"q": "x"}\n', r"t\.jsonl, line 1: there is no column 'a'; there are q"),
-        (
-            "t.jsonl",
-            b'{"q": 3, "a": "y"}\n',
-            r"line 1: column 'q' must hold a text or a list of turns, found a int",
-        ),
-        ("t.jsonl", b'{"q": [{"role": "user"}], "a": "y"}\n', r"column 'q' must hold turns with a text role"),
-        ("t.jsonl", b'{"q": "\xc3(", "a": "y"}\n', r"line 1: not valid UTF-8 \(byte 8 of the line\)"),
-        ("t.jsonl", b"{}\n{", r"line 1: there is no column 'a'; there are none|line 1"),
-        ("t.json", b'{"q": "x"}', r"expected a list of objects, found a dict"),
-        ("t.json", b'[{"q": "x"}, 5]', r"row 2: expected an object, found a int|row 1"),
-        ("t.json", b'[{"q": ]', r"t\.json, line 1: not valid JSON"),
-        ("t.csv", b"q,a\nx,y\nx,y,z\n", r"line 3: it has another number of cells"),
-        ("t.csv", b"q,a\nx\n", r"line 2: it has another number of cells"),
-        ("t.csv", b"q,a\n\xff,y\n", r"not valid UTF-8 near line"),
-        ("t.csv", b'q,a\n"x,y\n', r"not valid CSV"),
-        ("t.csv", b"q,a,q\nx,y,z\n", r"t\.csv: the first line names 'q' more than once"),
-        ("t.json", b"[" * 100_000, r"t\.json: nested too deeply"),
-        ("t.json", b'[{"q": "x\\ud800", "a": "y"}]', r"row 1: the escape \\ud800 is half a character"),
-        ("t.jsonl", b'{"q": ' + b"[" * 100_000, r"line 1: nested too deeply"),
-        ("t.jsonl", b'{"q": "x\\uDC00", "a": "y"}', r"line 1: the escape \\udc00 is half a character"),
-        ("t.parquet", b"PAR1 this was cut off", r"t\.parquet: not a whole Parquet file"),
-        ("t.txt", b"x", r"cannot tell its format; files must end in \.jsonl, \.json, \.csv, \.parquet"),
-    ],
-)
-def test_bad_files_are_named_with_the_place(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UsageError, match=message):
-        read(tmp_path / name)
-
-
-def test_whole_surrogate_pairs_are_characters(tmp_path):
-    (tmp_path / "t.jsonl").write_bytes(b'{"q": "\\ud83d\\ude00", "a": "y"}\n')
-    assert read(tmp_path / "t.jsonl")[0]["messages"][0]["content"] == "\N{GRINNING FACE}"
-
-
-@pytest.mark.parametrize("column", ["q", "a"])
-def test_texts_of_a_parquet_file_that_are_no_utf8(tmp_path, column):
-    texts = {name: pa.array([b"one", b"t\xff"], pa.binary()).view(pa.string()) if name == column else ["x", "y"]
-             for name in ("q", "a")}  # fmt: skip
-    pq.write_table(pa.table(texts), tmp_path / "t.parquet")
-    source, located = LocalFiles.at({"train": [tmp_path / "t.parquet"]}, COLUMNS)
-    with pytest.raises(UsageError, match=rf"rows 1 to 2: column '{column}' is damaged \(.*UTF8"):
-        load_pool(source, "sft", "train", located)
-
-
-def test_a_parquet_file_cut_in_the_middle(tmp_path):
-    path = write(tmp_path / "t.parquet", ROWS)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UsageError, match="not a whole Parquet file"):
-        read(path)
-
-
-def test_a_hundred_megabyte_line_is_refused_without_reading_it_whole(tmp_path):
-    path = tmp_path / "t.jsonl"
-    with path.open("wb") as stream:
-        stream.write(b'{"q": "x", "a": "y"}\n{"q": "')
-        stream.seek(100 * 2**20)
-        stream.write(b'", "a": "y"}\n')
-    with pytest.raises(UsageError, match="line 2: longer than 64 MiB"):
-        read(path)
-
-
-def test_an_unnamed_column_is_asked_for(tmp_path):
-    path = write(tmp_path / "t.jsonl", ROWS)
-    with pytest.raises(UsageError, match=r"no column is named for chosen; say `columns: \{chosen: NAME\}`"):
-        read(path, kind="pref")
-
-
-def test_a_conversation_must_end_with_the_answer(tmp_path):
-    path = write(tmp_path / "t.jsonl", [{"m": user("only a question")}])
-    with pytest.raises(UsageError, match="must end with an assistant's turn"):
-        read(path, Columns(messages="m"))
-
-
-def test_a_file_that_changed_under_its_name_is_noticed(tmp_path):
-    path = write(tmp_path / "t.jsonl", ROWS)
-    source, located = LocalFiles.at({"train": [path]}, COLUMNS)
-    write(path, ROWS[1:])
-    with pytest.raises(UsageError, match="has changed"):
-        list(source.rows("sft", "train", located))
-
-
 def test_a_recipe_names_its_own_files(tmp_path):
     write(tmp_path / "mine.jsonl", ROWS)
     own = {"files": {"train": ["mine.jsonl"]}, "columns": {"prompt": "q", "answer": "a"}}
-    for name in ("gsm8k-gpt4opreferences", "gsm8k"):
-        (tmp_path / name).mkdir()
     supply = supply_of("gsm8k", tmp_path, {"sft": own, "answers": "spread"})
     assert len(list(supply.sft.rows("sft", "train", supply.located))) == 40
     assert supply.answers == "spread"
+
+
+def test_own_files_may_be_called_like_gsm8ks(tmp_path):
+    write(tmp_path / "train.jsonl", ROWS)
+    columns = {"prompt": "q", "answer": "a", "reference": "a", "chosen": "a", "rejected": "q"}
+    own = {"files": {"train": ["train.jsonl"]}, "columns": columns}
+    supply = supply_of("gsm8k", tmp_path, {"sft": own, "pref": own, "eval": {**own, "set_aside": ASIDE}})
+    assert isinstance(supply.eval, LocalFiles)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +189,33 @@ def test_a_recipe_names_its_own_files(tmp_path):
         ({"sft": {"hub": "a/b", "columns": {}}}, "name the column of the messages or of the prompt"),
         ({"sfd": {}}, "did you mean `sft`"),
         ({"answers": "apart"}, "together"),
+        (
+            {
+                "eval": {
+                    "files": {"train": ["a.csv"], "dev": ["b.csv"]},
+                    "columns": {"prompt": "q"},
+                    "set_aside": ASIDE,
+                }
+            },
+            "`files` names dev rows and `set_aside` takes dev rows",
+        ),
+        (
+            {
+                "eval": {
+                    "hub": "a/b",
+                    "splits": {"train": "t", "test": "u", "dev": "v"},
+                    "columns": {"prompt": "q"},
+                    "set_aside": {"dev": 0.1, "test": 0.1},
+                }
+            },
+            "`splits` names test and dev rows",
+        ),
+        (
+            {"eval": {"files": {"test": ["a.csv"]}, "columns": {"prompt": "q"}, "set_aside": ASIDE}},
+            "`set_aside` takes rows out of train rows, and `files` names none",
+        ),
     ],
 )
 def test_bad_options_are_explained(options, message):
     with pytest.raises(UsageError, match=message):
         supply_of("tuluif", None, options)
-
-
-def test_files_of_a_split_are_found_in_the_hubs_layout(tmp_path):
-    (tmp_path / "data").mkdir()
-    for name in (
-        "data/train-00001-of-00002.parquet",
-        "data/train-00000-of-00002.parquet",
-        "test.jsonl",
-        "train.md",
-    ):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name[:11] for path in files_below(tmp_path, "train")] == ["train-00000", "train-00001"]

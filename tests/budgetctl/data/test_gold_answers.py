@@ -15,6 +15,7 @@ from budgetctl.console import SilentReporter
 from budgetctl.data.columns import Columns
 from budgetctl.data.gold import gold_rows
 from budgetctl.data.plain_columns import plain_rows
+from budgetctl.data.reasons import LeftOut
 from budgetctl.data.requests import eval_data, supply_of
 from budgetctl.errors import UsageError
 from budgetctl.stages.execute import execute
@@ -86,7 +87,7 @@ def test_whole_columns_and_single_rows_agree(answers: list[Any]) -> None:
     records = pa.RecordBatch.from_pylist(
         [{"q": f"q{i}", "ref": "1", "gold": answer} for i, answer in enumerate(answers)]
     )
-    slow = [next(columns.rows(record, "eval", "here"))["answer"] for record in records.to_pylist()]
+    slow = [next(columns.rows(record, "eval", "here", LeftOut()))["answer"] for record in records.to_pylist()]
     assert slow == ["x", None, None]
     fast = plain_rows(columns, records, "eval")
     if isinstance(answers[0], str):
@@ -102,4 +103,4 @@ def test_a_column_that_only_the_training_rows_have(tmp_path: Path) -> None:
     fast = plain_rows(columns, records, "eval")
     assert fast is not None
     assert fast.column("answer").to_pylist() == [None]
-    assert next(columns.rows(records.to_pylist()[0], "eval", "here"))["answer"] is None
+    assert next(columns.rows(records.to_pylist()[0], "eval", "here", LeftOut()))["answer"] is None

@@ -73,8 +73,19 @@ def test_a_corrupted_step_changes_one_result_and_what_repeats_it():
         assert wrong.endswith(f"#### {last}")
 
 
-def test_a_solution_without_calculations_gives_no_pair():
+def test_a_solution_without_calculations_gives_no_pair_and_is_counted(folder):
     assert with_corrupted_step("It is said in the question.\n#### 4", "x") is None
+    told = {"question": "How many of 4?", "answer": "It is said in the question.\n#### 4"}
+    many = [{**(GOOD, told)[n % 2], "question": f"Question {n}?"} for n in range(60)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in many))
+    source, located = Gsm8kFiles.at(folder)
+    dev = len(list(source.rows("eval", "dev", located)))
+    pairs, rows = (load_pool(source, kind, "train", located) for kind in ("pref", "sft"))
+    assert dev > 0
+    assert rows.left_out == {"rows set aside for dev or test": dev}
+    lacking = {"questions with no calculation to corrupt": len(rows) - len(pairs)}
+    assert pairs.left_out == rows.left_out | lacking
+    assert lacking != {"questions with no calculation to corrupt": 0}
 
 
 def test_a_changed_file_is_refused(folder):

@@ -14,7 +14,7 @@ import pytest
 from budgetctl.data import presets
 from budgetctl.data.columns import Columns
 from budgetctl.data.hub_fetch import FrozenRevisions
-from budgetctl.data.requests import eval_data, sft_data, supply_of
+from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.data.sources import HubDataset
 from budgetctl.data.supply import refresh
 from budgetctl.errors import UsageError
@@ -63,7 +63,7 @@ def test_keys_depend_on_the_declaration_and_need_no_network():
 def test_a_refresh_moves_every_dataset_of_a_task_and_its_keys(tmp_path):
     revisions = FrozenRevisions(tmp_path)
     before = sft_data(supply_of("tuluif", revisions=revisions), 100, 0)
-    assert refresh(supply_of("tuluif"), revisions) == [
+    assert refresh([supply_of("tuluif")], revisions) == [
         "allenai/tulu-3-pref-personas-instruction-following",
         "allenai/tulu-3-sft-personas-instruction-following",
         "google/IFEval",
@@ -103,8 +103,31 @@ def test_copied_folders_serve_in_the_hubs_place(copied):
 
 def test_a_missing_copy_is_named(copied):
     (copied / "gsm8k").rename(copied / "other")
+    supply = supply_of("gsm8k", copied)
     with pytest.raises(UsageError, match="has no folder gsm8k with the files of openai/gsm8k"):
-        supply_of("gsm8k", copied)
+        sft_data(supply, 5, 0)
+
+
+def test_only_what_rows_are_made_of_must_be_there(copied):
+    (copied / "gsm8k-gpt4opreferences").rename(copied / "other")
+    supply = supply_of("gsm8k", copied)
+    sft_data(supply, 5, 0)
+    eval_data(supply, "test", None)
+    with pytest.raises(UsageError, match="has no folder gsm8k-gpt4opreferences"):
+        preference_data(supply, 5, 0)
+
+
+def test_what_lies_beside_local_files_is_read_there_and_the_rest_is_fetched(copied):
+    (copied / "gsm8k-gpt4ogenerations").rename(copied / "other")
+    (copied / "mine.jsonl").write_text('{"q": "x", "a": "y"}\n')
+    own = {
+        "sft": {"files": {"train": ["mine.jsonl"]}, "columns": {"prompt": "q", "answer": "a"}},
+        "pref": {"hub": "someone/pairs", "columns": {"prompt": "q", "chosen": "c", "rejected": "r"}},
+    }
+    supply = supply_of("gsm8k", copied, own)
+    assert supply.eval.name in supply.located
+    assert supply.pref.name not in supply.located
+    preference_data(supply, 5, 0, n_sft=4)
 
 
 def test_a_split_without_files_says_how_they_are_called(copied):
@@ -115,6 +138,27 @@ def test_a_split_without_files_says_how_they_are_called(copied):
         UsageError, match=r"no files of the split 'test': openai/gsm8k keeps it in files named test\.jsonl"
     ):
         list(supply.eval.rows("eval", "test", supply.located))
+
+
+def test_what_is_set_aside_takes_the_place_of_the_hubs_own_split(copied):
+    columns = {"prompt": "question", "reference": "answer", "answer": "answer"}
+    own = {"hub": "openai/gsm8k", "folder": "main", "columns": columns}
+    train = [{**row, "question": f"q{n}"} for n, row in enumerate(TESTS * 9)]
+    write(copied / "gsm8k" / "main", "train-00000-of-00001.parquet", train)
+
+    def counts(**more):
+        supply = supply_of("gsm8k", copied, {"eval": {**own, **more}})
+        return {
+            split: len(list(supply.eval.rows("eval", split, supply.located)))
+            for split in ("train", "dev", "test")
+        }
+
+    assert counts() == {"train": 81, "dev": 0, "test": 9}
+    aside = counts(set_aside={"dev": 0.2, "test": 0.2})
+    assert sum(aside.values()) == 81
+    assert min(aside.values()) > 5
+    kept = counts(set_aside={"dev": 0.2})
+    assert (kept["train"] + kept["dev"], kept["test"]) == (81, 9)
 
 
 def test_ifeval_has_no_dev_rows_of_its_own(tmp_path):

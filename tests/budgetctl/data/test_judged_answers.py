@@ -54,6 +54,21 @@ def test_best_of_n_takes_the_likeliest_right_answer():
     assert row == {"messages": [*PROMPT, {"role": "assistant", "content": "2"}]}
 
 
+def test_a_right_answer_that_was_cut_is_on_neither_side():
+    judged, cut = Judged("hardest", 0), Answer("2 and", True, 0.0, cut=True)
+    (pair,) = judged.pairs("p", PROMPT, [cut, GOOD, WRONG])
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("it is 2", "3")
+    assert list(judged.best(PROMPT, [cut, WRONG])) == []
+    assert (judged.unused, judged.without) == (2, {"prompts without a right answer": 1})
+
+
+def test_a_text_that_also_ended_by_itself_counts_as_ended():
+    cut = Answer(GOOD.text, False, 0.0, cut=True)  # a scorer may judge it otherwise when it was cut
+    for order in ([cut, GOOD, WRONG], [WRONG, GOOD, cut]):
+        (pair,) = Judged("hardest", 0).pairs("p", PROMPT, order)
+        assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("it is 2", "3")
+
+
 @settings(deadline=None)
 @given(answers, st.sampled_from(["random", "hardest", "nearest"]), st.integers(0, 9))
 def test_a_pair_is_always_right_over_wrong(given, rule, seed):

@@ -6,16 +6,12 @@ import json
 import subprocess
 import sys
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budgetctl.data.hub_fetch import FrozenRevisions
 from budgetctl.data.overlap import collected, matrix, of_rows, of_split, of_texts
 from budgetctl.data.pool import load_pool
 from budgetctl.data.prompt_ids import normalised, prompt_id
-from budgetctl.data.sources import HubDataset
-from budgetctl.errors import UsageError
 from tests.budgetctl.data.rows import ListedSource, pair, question, sft_row, user
 
 wordings = st.lists(
@@ -84,22 +80,3 @@ def test_a_command_prints_the_matrix_of_a_task(tmp_path):
                                  counts["prompts"]["pref"], "dev": 5, "test": 6}  # fmt: skip
     assert counts["normalised"]["sft"]["test"] == 0
     assert "50 (50)" in shown
-
-
-def test_a_copy_that_changed_under_the_same_name_is_refused(tmp_path):
-    dataset = HubDataset.model_validate({"repository": "o/n", "columns": {"prompt": "q", "answer": "a"}})
-    folder = tmp_path / "n"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text('{"q": "x", "a": "y"}\n')
-    revisions = FrozenRevisions(tmp_path / "store")
-    first = revisions.freeze_copy(dataset, folder)
-    (folder / "train.jsonl").rename(folder / "train-00000-of-00001.jsonl")
-    (folder / "README.md").write_text("A card is no row.")
-    assert FrozenRevisions(tmp_path / "store").freeze_copy(dataset, folder) == first
-    (folder / "train-00000-of-00001.jsonl").write_text('{"q": "x", "a": "z"}\n')
-    with pytest.raises(
-        UsageError, match=r"n has changed: .* this store has used .* as o/n at main.*data refresh"
-    ):
-        revisions.freeze_copy(dataset, folder)
-    moved = dataset.model_copy(update={"epoch": revisions.refresh("o/n", "main")})
-    assert revisions.freeze_copy(moved, folder) != first

@@ -147,6 +147,30 @@ def test_the_end_waits_until_the_gpus_memory_is_back(
         0.5 * (80000 / 81000 - boundary.GPU_RESERVE), abs=1e-3
     )
     assert not options["enforce_eager"]
+    share_mib = options["gpu_memory_utilization"] * 81000
+    assert options["kv_cache_memory_bytes"] / 2**20 == pytest.approx(
+        share_mib - boundary.WORKSPACE_MIB, abs=2
+    )
+
+
+def test_float32_on_a_gpu_is_refused_before_a_start(
+    stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    engine = VllmEngine(small_base, "auto", "float32")
+    with pytest.raises(UsageError, match="adapters in 16 bits only, and this base is used in float32"):
+        found(engine.generate(PROMPTS[:2], GREEDY, STOP, None))
+    assert not (stand_in / "starts.jsonl").exists()
+
+
+def test_a_share_too_small_for_any_cache_is_refused(
+    stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    engine = VllmEngine(small_base, "cuda", "bfloat16", share=0.05)
+    with pytest.raises(BudgetctlError, match=r"A share of 3[0-9]{3} MiB of this GPU is too little for vLLM"):
+        found(engine.generate(PROMPTS[:2], GREEDY, STOP, None))
+    engine.close()
 
 
 def test_memory_that_never_comes_back_ends_the_wait(driver: Path) -> None:

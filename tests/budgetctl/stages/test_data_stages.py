@@ -1,26 +1,20 @@
-"""The data and pairs stages in a real store."""
+"""The data stage in a real store."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from itertools import pairwise
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from budgetctl.console import SilentReporter
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import schema_of
 from budgetctl.data.requests import eval_data, preference_data, sft_data, supply_of
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
 from budgetctl.stages.data import DataIdentity, DataStage, TokenLimit
-from budgetctl.stages.execute import execute
-from budgetctl.stages.pairs import PairsIdentity, PairsStage
-from budgetctl.stages.stage import Execution, payload_of
+from budgetctl.stages.stage import payload_of
 from store import Payload, Store
+from tests.budgetctl.stages.data_artifacts import card, rows, run
 
 SMALL = {"train": 300, "dev": 40, "test": 40}
 
@@ -33,21 +27,6 @@ def store(tmp_path):
 @pytest.fixture
 def supply():
     return supply_of("arith", None, SMALL)
-
-
-def run(stage, store, sources=None, keep=None):
-    outcome = execute(stage, store, Execution(sources=sources or {}), SilentReporter(), keep=keep)
-    return outcome.artifact
-
-
-def rows(artifact, kind):
-    table = pq.read_table(artifact.path(f"{kind}.parquet"))
-    assert table.schema.remove_metadata() == schema_of(kind)
-    return table.to_pylist()
-
-
-def card(artifact):
-    return json.loads(artifact.path("card.json").read_text())
 
 
 def test_the_four_layouts(store, supply):
@@ -146,44 +125,43 @@ def test_rows_too_long_for_the_template_go_before_the_cut(store, supply, small_b
         run(stage(20), store)
 
 
+def publish_base(store, folder, context):
+    """A base whose context holds so many tokens."""
+    payload = Payload(stage="base", revision=1, identity={"context": context}, parents={})
+    draft = store.draft(payload)
+    for path in folder.iterdir():
+        (draft.files / path.name).write_bytes(path.read_bytes())
+    config = json.loads((draft.files / "config.json").read_text()) | {"max_position_embeddings": context}
+    (draft.files / "config.json").write_text(json.dumps(config))
+    draft.publish({}, {})
+    return payload.key
+
+
+@pytest.mark.parametrize("amount", [{"size": 20}, {"size": None, "token_budget": 2000}])
+def test_a_worker_s_bases_with_one_template_do_not_share_their_lengths(
+    store, tmp_path, supply, small_base, amount
+):
+    tokens = TokenLimit(template=Template.named("tiny"), most=1000)
+    identity = sft_data(supply, 20, 0).identity.model_copy(update={"tokens": tokens, **amount})
+    contexts = (128, 110)
+    other = Store.open(tmp_path / "other", create=True)
+    keep = {}
+    together = [
+        rows(run(DataStage(identity, publish_base(store, small_base, n)), store, keep=keep), "sft")
+        for n in contexts
+    ]
+    alone = [
+        rows(run(DataStage(identity, publish_base(other, small_base, n)), other), "sft") for n in contexts
+    ]
+    assert together == alone
+    assert alone[0] != alone[1]
+
+
 def test_lengths_without_a_model_are_refused(supply):
     identity = sft_data(supply, 5, 0).identity
     limited = identity.model_copy(update={"tokens": TokenLimit(template=Template.named("tiny"))})
     with pytest.raises(UsageError, match="need a base model"):
         DataStage(limited)
-
-
-def answers_to(store, prompts, supply):
-    """A gen artifact in which a prompt's answers are right, wrong, or both."""
-    given = []
-    for number, row in enumerate(rows(prompts, "eval")):
-        right, wrong = f"#### {row['reference']}", "#### 0"
-        for sample, text in enumerate(((right, wrong), (right, right), (wrong, wrong))[number % 3]):
-            given.append({"prompt_id": row["prompt_id"], "sample": sample, "text": text, "token_ids": [1],
-                          "finish_reason": "stop", "logprob": -1.0})  # fmt: skip
-    payload = Payload(stage="gen", revision=1, identity={"made": "up"}, parents={"prompts": prompts.key})
-    draft = store.draft(payload)
-    pq.write_table(pa.Table.from_pylist(given), draft.files / "generations.parquet")
-    draft.publish({}, {})
-    return payload.key
-
-
-@pytest.mark.parametrize(("kind", "count"), [("pref", 10), ("unpaired", 10), ("sft", 20)])
-def test_rows_from_judged_answers(store, supply, kind, count):
-    prompts = run(eval_data(supply, "train", 30), store)
-    gen = answers_to(store, prompts, supply)
-    identity = PairsIdentity(task="arith", scorer_version=1, kind=kind, size=None)
-    artifact = run(PairsStage(identity, gen, prompts.key), store)
-    made = rows(artifact, kind)
-    assert card(artifact)["annotations"] == count
-    assert len(made) == count * (2 if kind == "unpaired" else 1)
-    if kind == "pref":
-        assert {row["rejected"][0]["content"] for row in made} == {"#### 0"}
-        counted = Counter(card(artifact)["left_out"])
-        assert counted == {"prompts without a right answer": 10, "prompts without a wrong answer": 10}
-    limited = PairsStage(identity.model_copy(update={"size": count + 1}), gen, prompts.key)
-    with pytest.raises(ShortageError, match=f"has {count} "):
-        run(limited, store)
 
 
 def test_the_card_says_what_the_sides_share(store, supply, shared_data):
@@ -206,8 +184,6 @@ def test_the_card_says_what_was_left_out_for_dev_and_test_and_how_it_was_worded(
         "pref": {"files": {"train": ["train.jsonl"]}, "columns": {"prompt": "q"}},
         "eval": {"files": {"test": ["test.jsonl"]}, "columns": {"prompt": "q", "reference": "r"}},
     }
-    for name in ("gsm8k-gpt4ogenerations", "gsm8k-gpt4opreferences", "gsm8k"):
-        (tmp_path / name).mkdir()
     own = supply_of("gsm8k", tmp_path, options)
     told = card(run(sft_data(own, 5, 0), store, own.located))
     assert told["left_out"] == {"rows with a prompt of dev or test": 3}
@@ -238,7 +214,9 @@ def test_a_copy_in_the_hub_s_place_is_on_the_record(store, tmp_path):
     own = supply_of("gsm8k", tmp_path)
     artifact = run(sft_data(own, 4, 0), store, own.located)
     told = card(artifact)["contents"]
-    assert set(told) == {"mohit-raghavendra/gsm8k-gpt4ogenerations", "openai/gsm8k"}
+    assert set(told) == {
+        "mohit-raghavendra/gsm8k-gpt4ogenerations train", "openai/gsm8k main/train", "openai/gsm8k main/test"
+    }  # fmt: skip
     for name, content in told.items():
         assert artifact.metrics[f"content of {name}"] == content
     (tmp_path / "gsm8k-gpt4ogenerations/data/train.jsonl").write_text(

@@ -188,11 +188,9 @@ def test_a_trunk_cannot_spend_more_than_the_budget(store: Store) -> None:
 
 
 def test_a_trunk_needs_a_budget_for_one_demonstration(store: Store) -> None:
-    with pytest.raises(UsageError, match=r"forks\.sft_budget is 0\.3, which pays for no demonstration"):
+    with pytest.raises(UsageError, match=r"forks\.sft_budget is 0\.3 examples, which buys no demonstration"):
         planned(store, forks={**FORKS, "sft_budget": 0.3})
-    with pytest.raises(
-        UsageError, match=r"the budget is 2, which pays for no demonstration: one costs 4 usd"
-    ):
+    with pytest.raises(UsageError, match=r"the budget is 2 usd, which buys no demonstration at 4 each"):
         planned(store, cost={"sft": 4, "pft": 1, "currency": "usd"}, budgets=[2])
 
 

@@ -7,10 +7,15 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
+from huggingface_hub import constants
 
 from budgetctl.console import SilentReporter
+from budgetctl.data import cutting, lengths
+from budgetctl.data.hub_fetch import FrozenRevisions
+from budgetctl.errors import UsageError
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution
@@ -19,6 +24,7 @@ from budgetctl.study.data_plan import cell_rows, to_table
 from budgetctl.study.recipe import parse_recipe
 from store import Store
 
+COMMIT = "a" * 40
 SMALL = {"train": 200, "dev": 10, "test": 10}
 
 
@@ -92,6 +98,8 @@ def test_token_budgets_beyond_the_source_are_refused_where_they_can_be_counted(r
     assert cell_rows(study, store)[0].refused == ""
     prepare(study, store, "base")
     assert "tokens in 200 SFT rows, and 10000000 are asked for" in cell_rows(study, store)[0].refused
+    with pytest.raises(UsageError, match=r"s1/seed0 cannot be had: .* 10000000 are asked for"):
+        plan_study(study, store)
 
 
 def test_rows_that_are_too_long_are_counted_where_the_base_is_there(recipe, store):
@@ -99,12 +107,110 @@ def test_rows_that_are_too_long_are_counted_where_the_base_is_there(recipe, stor
     assert cell_rows(recipe(**limited), store)[0].refused == ""
     prepare(recipe(**limited), store, "base")
     assert "rows longer than 128 tokens" in cell_rows(recipe(**limited), store)[0].refused
+    with pytest.raises(UsageError, match="rows longer than 128 tokens"):
+        plan_study(recipe(**limited), store)
+
+
+def test_each_pool_is_counted_and_ranked_once_for_all_cells(recipe, store, monkeypatch):
+    study = recipe(budgets=list(range(4000, 8000, 100)), cost={"currency": "tokens"})
+    prepare(study, store, "base")
+    done = Counter()
+
+    def noting(name, real):
+        def noted(*given):
+            done[name] += 1
+            return real(*given)
+
+        return noted
+
+    monkeypatch.setattr(lengths, "counter_of", noting("counted", lengths.counter_of))
+    monkeypatch.setattr(cutting, "ranked", noting("ranked", cutting.ranked))
+    plan_study(study, store)
+    assert done == {"counted": 2, "ranked": 2}  # SFT rows and pairs
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A hub's cache on this machine with one dataset."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def put(*parts):
+        folder = tmp_path / "cache" / "datasets--o--mine" / "snapshots" / COMMIT
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            rows = [{"q": f"question {part} {n}", "a": "yes"} for n in range(15)]
+            (folder / part).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    return put
+
+
+def of_the_hub(recipe, revision="main", **splits):
+    columns = {"prompt": "q", "answer": "a", "reference": "a"}
+    own = {"hub": "o/mine", "revision": revision, "columns": columns, "splits": {"train": "train", **splits}}
+    return recipe(task="gsm8k", budgets=[40], shares=[1], data={"options": {"sft": own, "eval": own}})
+
+
+PARTS = ("train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl")
+
+
+def test_hub_datasets_that_were_fetched_before_are_looked_into(recipe, store, hub_cache):
+    study = of_the_hub(recipe)
+    hub_cache(*PARTS)
+    plan_study(study, store)  # which commit the branch stands for is not known yet
+    source = study.data.supplies(study.tasks, FrozenRevisions(store.root))["gsm8k"].sft
+    FrozenRevisions(store.root).freeze(source, COMMIT)
+    with pytest.raises(UsageError, match="o/mine has 30 SFT rows, and 40 are asked for"):
+        plan_study(study, store)
+    assert "o/mine has 30 SFT rows" in cell_rows(study, store)[0].refused
+
+
+def test_a_cache_that_may_lack_files_of_a_declared_commit_is_not_believed(recipe, store, hub_cache):
+    study, asked = of_the_hub(recipe, COMMIT), of_the_hub(recipe, COMMIT, test="test")
+    plan_study(study, store)
+    hub_cache(PARTS[0])
+    plan_study(study, store)
+    hub_cache(PARTS[1])
+    plan_study(asked, store)
+    with pytest.raises(UsageError, match="o/mine has 30 SFT rows, and 40 are asked for"):
+        plan_study(study, store)
 
 
 def test_rows_that_the_context_cannot_hold_never_fit(recipe, store):
     limited = recipe(data={"options": SMALL, "max_tokens": 4096}, budgets=[180], shares=[1])
     prepare(limited, store, "base")
     assert "rows longer than 128 tokens" in cell_rows(limited, store)[0].refused
+
+
+def test_the_table_writes_numbers_in_full(recipe, store):
+    costs = {"sft": 20_000.01, "pft": 1e6, "currency": "usd"}
+    table = to_table(cell_rows(recipe(budgets=[1_234_567], shares=[1], cost=costs), store))
+    assert "1,234,567" in table
+    assert f"{1_234_567 - 61 * 20_000.01:,.2f}" in table
+
+
+CHEAP = {"budgets": [3, 20], "shares": [1, 0.5, 0], "cost": {"sft": 12.5, "pft": 3.1, "currency": "usd"}}
+NOTHING = "3 usd buy no row at share {}: a demonstration costs 12.5, a pair 3.1"
+
+
+def test_a_cell_that_buys_nothing_is_refused_and_stands_in_the_table(recipe, store):
+    rows = cell_rows(recipe(**CHEAP), store)
+    assert [row.refused for row in rows] == [
+        *(NOTHING.format(share) for share in ("1", "0.5", "0")),
+        "",
+        "",
+        "",
+    ]
+    with pytest.raises(UsageError) as caught:
+        plan_study(recipe(**CHEAP), store)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert lines[1].endswith(f"arith/dpo/b3/s0.5/seed0 cannot be had: {NOTHING.format('0.5')}")
+
+
+def test_a_trunk_that_buys_nothing_is_refused(recipe, store):
+    forks = {"every": 64, "triggers": [{"examples": 8}]}
+    with pytest.raises(UsageError, match=r"the budget is 3 usd, which buys no demonstration at 12\.5 each"):
+        plan_study(recipe(**{**CHEAP, "shares": [], "forks": forks}), store)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_a_count_of_examples_whose_pairs_cannot_be_had_is_refused(store: Store) 
     assert first.startswith("tiny/arith/dpo/b96/fork:examples=8/seed0 cannot be had: overlap: disjoint")
     assert "88 preference rows and 64 SFT rows" in first
     assert not others, "64 demonstrations leave 32 pairs, which can be had"
-    assert last == "lower the budget, fork later, or leave these out"
+    assert last == "change the budget, fork later, or leave these out"
     assert planned(store, [{"at": [8]}], data={**RECIPE["data"], "overlap": "shared"})[1] == []
 
 

@@ -76,7 +76,35 @@ def test_tuluif_asks_the_instruction_checkers():
     assert (half["prompt_strict"], half["instruction_strict"]) == (0, 0.5)
 
 
-@pytest.mark.parametrize("reference", ["not json", "{}", '{"key": 1, "prompt": "p"}'])
-def test_tuluif_refuses_what_is_no_ifeval_prompt(reference):
-    with pytest.raises(UsageError, match="not an IFEval prompt"):
-        task_named("tuluif").score("x", reference, False)
+UNKNOWN_ARGUMENT = json.dumps(
+    {"key": 1, "prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"num_words": 2}]}
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "reference", "message"),
+    [
+        ("gsm8k", "nothing", "a GSM8K reference must hold a number, got 'nothing'"),
+        ("gsm8k", "", "must hold a number"),
+        ("arith", "two", "an arith reference must be a number, got 'two'"),
+        ("tuluif", "not json", "not an IFEval prompt"),
+        ("tuluif", "18", "not an IFEval prompt: expected an object, found a int"),
+        ("tuluif", "9" * 5000, "not an IFEval prompt"),
+        ("tuluif", "{}", "not an IFEval prompt"),
+        ("tuluif", '{"key": 1, "prompt": "p"}', "not an IFEval prompt"),
+        ("tuluif", UNKNOWN_ARGUMENT, "does not know the argument 'num_words'"),
+    ],
+)
+def test_a_reference_that_cannot_be_scored_is_refused_in_a_sentence(task, reference, message):
+    with pytest.raises(UsageError, match=message):
+        task_named(task).check_reference(reference)
+    if task != "arith":
+        with pytest.raises(UsageError, match=message):
+            task_named(task).score("x", reference, False)
+
+
+@pytest.mark.parametrize(
+    ("task", "reference"), [("gsm8k", "so\n#### 1,000"), ("arith", "-12"), ("tuluif", IFEVAL_REFERENCE)]
+)
+def test_a_reference_that_can_be_scored_passes(task, reference):
+    task_named(task).check_reference(reference)
