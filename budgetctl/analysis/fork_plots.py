@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from budgetctl.analysis.figures import MAX_PANELS, add_note, new_figure, save_figure, set_title
-from budgetctl.analysis.fork_panels import ForkGroup, draw_key, draw_metric, draw_scores
+from budgetctl.analysis.fork_group import ForkGroup
+from budgetctl.analysis.fork_panels import draw_key, draw_metric, draw_scores
 from budgetctl.analysis.fork_table import ForkTable
 from budgetctl.analysis.words import number
 from budgetctl.forking.triggers import PERPLEXITY

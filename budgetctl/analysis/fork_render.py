@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
 from budgetctl.analysis.flat_tables import latex_tables, markdown_tables, terminal_tables
-from budgetctl.analysis.fork_table import ForkLine, ForkTable
+from budgetctl.analysis.fork_means import BaselineMean, ForkLine, ForkMean
+from budgetctl.analysis.fork_table import ForkTable
 from budgetctl.analysis.fork_words import flat_table
 from budgetctl.analysis.forks import BaselineRow
-from budgetctl.analysis.uncertainty import Difference
+from budgetctl.analysis.uncertainty import Difference, Estimate
 
 TextFormat = Literal["table", "md", "csv", "json", "latex"]
 CSV_COLUMNS = (
@@ -49,7 +50,19 @@ CSV_COLUMNS = (
     "gap_high",
     "key",
     "reason",
+    "seeds",
+    "fired_seeds",
+    "scored_seeds",
+    "examples_least",
+    "examples_most",
+    "n_sft_least",
+    "n_sft_most",
+    "n_pft_least",
+    "n_pft_most",
+    "value_least",
+    "value_most",
 )
+"""The last ones are those of rows over seeds, whose kind says so and which stand below the seeds' own."""
 
 
 def render_forks(
@@ -85,6 +98,12 @@ def table_document(table: ForkTable) -> dict[str, Any]:
         "forks": [_fork_record(line) for line in table.lines],
         "same_split": [_plain(line.same_split) for line in table.lines if line.same_split is not None],
         "baselines": [_plain(one) for one in table.baselines],
+        "over_seeds": {
+            "seeds": list(table.seeds),
+            "seed_noise": {"sd": table.noise.sd, "df": table.noise.df},
+            "forks": [_mean_document(mean) for mean in table.means],
+            "baselines": [_baseline_document(mean) for mean in table.baseline_means],
+        },
         "predictions": [
             {
                 "metric": one.metric,
@@ -93,6 +112,7 @@ def table_document(table: ForkTable) -> dict[str, Any]:
                 "high": one.agreement.high,
                 "chance": one.agreement.chance,
                 "forks": one.agreement.n,
+                "trunks": one.agreement.groups,
             }
             for one in table.predictions
         ],
@@ -111,6 +131,9 @@ def _csv_text(tables: Sequence[ForkTable]) -> str:
         baselines = [line.same_split for line in table.lines if line.same_split and not line.fork.same_as]
         records = [_fork_record(line) for line in table.lines]
         records += [_plain(one) for one in [*baselines, *table.baselines]]
+        if len(table.seeds) > 1:
+            records += [_flat(table, _mean_document(mean)) for mean in table.means]
+            records += [_flat(table, _baseline_document(mean)) for mean in table.baseline_means]
         for record in records:
             writer.writerow({**record, "currency": table.currency})
     return sink.getvalue()
@@ -126,6 +149,66 @@ def _fork_record(line: ForkLine) -> dict[str, Any]:
         "same_split_score": line.same_split.score if line.same_split else None,
         **_gap_record(line.gap),
     }
+
+
+def _mean_document(mean: ForkMean) -> dict[str, Any]:
+    """A trigger over seeds; `n_sft` is the distinct demonstrations that a fork has seen."""
+    spreads = {
+        "examples": mean.examples,
+        "n_sft": mean.distinct,
+        "n_pft": mean.n_pft,
+        "remaining": mean.remaining,
+    }
+    return {
+        "kind": "fork over seeds",
+        "trigger": mean.trigger,
+        "same_as": mean.same_as,
+        "seeds": len(mean.members),
+        "fired_seeds": mean.fired,
+        "decided_seeds": mean.decided,
+        **{name: asdict(spread) if spread else None for name, spread in spreads.items()},
+        "metric": mean.metric,
+        "value": asdict(mean.value) if mean.value else None,
+        "status": mean.status.value,
+        **_score_record(mean.score),
+        "same_split_score": mean.same_split.mean if mean.same_split else None,
+        **_gap_record(mean.gap),
+    }
+
+
+def _baseline_document(mean: BaselineMean) -> dict[str, Any]:
+    return {
+        "kind": f"{mean.kind} over seeds",
+        "method": mean.method,
+        "n_sft": mean.n_sft,
+        "n_pft": mean.n_pft,
+        "seeds": len(mean.members),
+        "status": mean.status.value,
+        **_score_record(mean.score),
+    }
+
+
+def _score_record(found: Estimate | None) -> dict[str, Any]:
+    if found is None:
+        return dict.fromkeys(("score", "score_low", "score_high", "n_items")) | {"scored_seeds": 0}
+    return {
+        "score": found.mean,
+        "score_low": found.low,
+        "score_high": found.high,
+        "n_items": found.n_items,
+        "scored_seeds": found.n_seeds,
+    }
+
+
+def _flat(table: ForkTable, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A row over seeds for CSV: means in the columns of the seeds' own figures, their spread in further ones."""
+    record: dict[str, Any] = {name: getattr(table, name) for name in ("base", "task", "method", "budget")}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            record |= {name: value["mean"], f"{name}_least": value["least"], f"{name}_most": value["most"]}
+        elif value is not None:
+            record[name] = value
+    return {name: value for name, value in record.items() if name in CSV_COLUMNS}
 
 
 def _gap_record(gap: Difference | None) -> dict[str, float | None]:

@@ -74,6 +74,16 @@ class ForkRow:
         return self.base, self.task, self.budget, self.seed
 
     @property
+    def did_not_fire(self) -> bool:
+        """Whether its trunk has run without it; false while that is still to come."""
+        return not self.fired and self.status is CellStatus.IMPOSSIBLE
+
+    @property
+    def decided(self) -> bool:
+        """Whether its trunk has run."""
+        return self.fired or self.did_not_fire
+
+    @property
     def counts_examples(self) -> bool:
         """Whether its trigger is a mere count of examples."""
         return self.trigger.startswith("examples=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,11 +72,8 @@ def recipe_from(grid: Path, settings: list[str] | None = None, thresholds: str |
     """
     from budgetctl.study.recipe import load_recipe  # noqa: PLC0415
 
-    changes = settings_from(settings)
-    if thresholds is not None:
-        triggers = [_trigger(entry.strip()) for entry in thresholds.split(",")]
-        changes["forks"] = {**changes.get("forks", {}), "triggers": triggers}
-    return load_recipe(grid, changes)
+    triggers = None if thresholds is None else [_trigger(entry.strip()) for entry in thresholds.split(",")]
+    return load_recipe(grid, settings_from(settings), triggers)
 
 
 def _trigger(entry: str) -> dict[str, Any]:
@@ -93,6 +91,11 @@ def _trigger(entry: str) -> dict[str, Any]:
         raise UsageError(
             f"--thresholds takes perplexities such as 3.5 or entries such as pass@1:0.3; got {entry!r}"
         ) from error
+
+
+def print_warning(text: str) -> None:
+    """Tell of something that may go wrong."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def find_store(named: Path | None) -> Path:

@@ -85,6 +85,9 @@ def fork(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest of those answers.", show_default=False)
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict/--loose", help="By which of the task's readings those answers count.")
+    ] = True,
     engine: Annotated[
         Literal["transformers", "vllm"], typer.Option(help="What generates those answers.")
     ] = "transformers",
@@ -119,7 +122,7 @@ def fork(
     """  # fmt: skip
     from budgetctl.stages.stage import Execution  # noqa: PLC0415
     from budgetctl.study.bases import make_base, named_base  # noqa: PLC0415
-    from budgetctl.study.fork_request import check_rows, fork_stages, trunk_stage  # noqa: PLC0415
+    from budgetctl.study.fork_request import fork_stages, trunk_stage  # noqa: PLC0415
     from budgetctl.study.requests import check_settings  # noqa: PLC0415
     from budgetctl.training.config import SftSettings  # noqa: PLC0415
 
@@ -131,11 +134,11 @@ def fork(
     opened = open_store(store)
     execution = Execution(device=device, micro_batch=micro_batch, threads=threads, offline=offline)
     rows, dev_rows = (opened.artifact(opened.resolve(key)) for key in (data, dev))
-    check_rows(rows, dev_rows)  # before the base, which may take long to make
     chosen = training_settings(settings, lr, epochs=epochs, batch_size=batch_size)
     check_settings(SftSettings, chosen, "sft")
-    watch: dict[str, Any] = {"level": level, "samples": samples, "temperature": temperature, "engine": engine}
+    watch: dict[str, Any] = {"level": level, "samples": samples, "temperature": temperature, "strict": strict}
     watch |= {
+        "engine": engine,
         "max_new_tokens": max_new_tokens,
         "keep_state": anneal is not None,
         "monitors": tuple(monitor or ()),
@@ -144,7 +147,7 @@ def fork(
     named = named_base(base, opened, offline)
     trunk = trunk_stage(named, rows, dev_rows, chosen, seed, triggers, watch)
     stages = [trunk, *fork_stages(trunk, anneal)]
-    make_base(named, opened, execution)
+    make_base(named, opened, execution)  # after all that may be refused: it can take long
     _, *forks = _run(stages, opened, execution, steal)
     _tell(forks)
     for made in forks:

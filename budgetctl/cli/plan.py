@@ -18,6 +18,7 @@ from budgetctl.cli.common import (
     StoreOption,
     ThresholdsOption,
     open_store,
+    print_warning,
     recipe_from,
 )
 from budgetctl.cli.training_options import ProcessesOption, ShardOption, TrackOption, worker_options
@@ -119,7 +120,7 @@ def plan(
     pods = overridden(recipe.kubernetes, {"image": image, "claim": claim}, "kubernetes")
     recipe = recipe.model_copy(update={"slurm": overridden(recipe.slurm, changes), "kubernetes": pods})
     opened = open_store(store)
-    planned = plan_study(recipe_from(grid, settings, thresholds), opened)
+    planned = plan_study(recipe_from(grid, settings, thresholds), opened, warn=print_warning)
     check_processes(planned, opened.many_has(planned.stages), processes, shard)
     plan_id = opened.save_plan(planned.document())
     now = datetime.now(UTC).isoformat(timespec="milliseconds") if retry_failed else ""
@@ -170,14 +171,14 @@ def _script(
     )
     if wanted == "slurm":
         for warning in ready.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print_warning(warning)
         for line in settings.setup:
             print(f"setup: {line}", file=sys.stderr)
     if wanted == "k8s":
         from budgetctl.slurm.kubernetes import render_kubernetes  # noqa: PLC0415
 
         if settings.setup:
-            print("warning: slurm.setup is not used in pods; prepare the image instead", file=sys.stderr)
+            print_warning("slurm.setup is not used in pods; prepare the image instead")
         return render_kubernetes(recipe.kubernetes, settings, ready.job)
     text = render_slurm(settings, ready.job) if wanted == "slurm" else render_bash(settings, ready.job)
     ready.job.logs.mkdir(parents=True, exist_ok=True)

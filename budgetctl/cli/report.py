@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from budgetctl.cli import report_forks, report_parts
-from budgetctl.cli.common import SetOption, StoreOption, open_store, recipe_from
+from budgetctl.cli.common import SetOption, StoreOption, open_store
 from budgetctl.cli.drawing import drawn
+from budgetctl.cli.reported_study import GridOption, PageOption, PlanIdOption, ReportedStudy
 
 if TYPE_CHECKING:
     from budgetctl.analysis.cells import CellResult
@@ -39,15 +40,15 @@ class View:
     plot_kind: str = "sweep"
     html: Path | None = None
     metric: str | None = None
+    commands: tuple[str, ...] = ()
+    """What a page names as the way to it."""
 
 
 @app.callback()
 def report(
     context: typer.Context,
-    grid: Annotated[Path | None, typer.Option("--grid", help="The recipe.", show_default=False)] = None,
-    plan_id: Annotated[
-        str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)
-    ] = None,
+    grid: GridOption = None,
+    plan_id: PlanIdOption = None,
     sql: Annotated[
         str | None, typer.Option("--sql", help="Or a query over the tables of the store.", show_default=False)
     ] = None,
@@ -75,9 +76,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
-    ] = None,
+    html: PageOption = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     settings: SetOption = None,
     store: StoreOption = None,
@@ -101,8 +100,10 @@ def report(
 
         print_query(opened, sql, format_)
         return
-    view = View(format_, by, tuple(where or ()), plot, plot_kind, html, metric)
-    print_tables(plan_to_report(opened, grid, plan_id, settings), opened, view)
+    study = ReportedStudy(grid, plan_id, settings)
+    commands = tuple(study.commands("report"))
+    view = View(format_, by, tuple(where or ()), plot, plot_kind, html, metric, commands)
+    print_tables(study.plan(opened), opened, view)
 
 
 app.command("forks")(report_forks.forks)
@@ -111,21 +112,6 @@ app.command("compare")(report_parts.compare)
 app.command("curves")(report_parts.curves)
 app.command("cost")(report_parts.cost)
 app.command("shell")(report_parts.shell)
-
-
-def plan_to_report(
-    store: Store, grid: Path | None, plan_id: str | None, settings: list[str] | None = None
-) -> Plan:
-    """The plan of a recipe or of an id, with every branch that is known by now."""
-    if grid is not None:
-        from budgetctl.study.build import plan_study  # noqa: PLC0415
-
-        return plan_study(recipe_from(grid, settings), store, check=False)
-    from budgetctl.study.branches import grown_in  # noqa: PLC0415
-    from budgetctl.study.plan import Plan  # noqa: PLC0415
-
-    assert plan_id is not None
-    return grown_in(Plan.from_document(store.load_plan(plan_id)), store)
 
 
 def print_tables(plan: Plan, store: Store, view: View | None = None) -> None:
@@ -159,9 +145,8 @@ def _page(plan: Plan, cells: Sequence[CellResult], store: Store, view: View) -> 
     from budgetctl.analysis.page.study import study_content  # noqa: PLC0415
     from budgetctl.study.recipe import parse_recipe  # noqa: PLC0415
 
-    commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report")]
     prices = parse_recipe(plan.recipe).prices
-    return study_content(cells, store, title=plan.name, commands=commands, prices=prices, by=view.by)
+    return study_content(cells, store, title=plan.name, commands=view.commands, prices=prices, by=view.by)
 
 
 def _draw(cells: Sequence[CellResult], tables: Sequence[SweepTable], path: Path, kind: str) -> Path:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from budgetctl.cli.common import SetOption, StoreOption, ThresholdsOption, open_store, recipe_from
+from budgetctl.cli.common import SetOption, StoreOption, ThresholdsOption, open_store
 from budgetctl.cli.drawing import drawn
+from budgetctl.cli.reported_study import GridOption, PageOption, PlanIdOption, ReportedStudy
 
 if TYPE_CHECKING:
     from budgetctl.analysis.fork_table import ForkTable
@@ -21,17 +22,13 @@ Format = Literal["table", "md", "csv", "json", "latex"]
 
 
 def forks(
-    grid: Annotated[Path | None, typer.Option("--grid", help="The recipe.", show_default=False)] = None,
-    plan_id: Annotated[
-        str | None, typer.Option("--plan", help="Or the id of a stored plan.", show_default=False)
-    ] = None,
+    grid: GridOption = None,
+    plan_id: PlanIdOption = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Also draw metrics and scores: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a self-contained page.", show_default=False)
-    ] = None,
+    html: PageOption = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     settings: SetOption = None,
     thresholds: ThresholdsOption = None,
@@ -46,7 +43,8 @@ def forks(
     if (grid is None) == (plan_id is None):
         raise UsageError("say what to report: --grid RECIPE or --plan ID")
     opened = open_store(store, create=grid is not None)
-    plan = _plan(opened, grid, plan_id, settings, thresholds)
+    study = ReportedStudy(grid, plan_id, settings, thresholds)
+    plan = study.plan(opened)
     if not plan.branches:
         raise UsageError(f"{plan.name} has no forks; give its recipe a `forks` section with triggers")
     tables = print_forks(plan, opened, format_)
@@ -57,8 +55,8 @@ def forks(
     if html is not None:
         from budgetctl.analysis.fork_page import write_fork_page  # noqa: PLC0415
 
-        commands = [f"budgetctl {verb} --grid {plan.name}.yaml" for verb in ("run", "report forks")]
-        print(f"page: {write_fork_page(html, tables, title=plan.name, commands=commands)}", file=sys.stderr)
+        page = write_fork_page(html, tables, title=plan.name, commands=study.commands("report forks"))
+        print(f"page: {page}", file=sys.stderr)
 
 
 def print_forks(plan: Plan, store: Store, format_: Format = "table") -> list[ForkTable]:
@@ -71,17 +69,3 @@ def print_forks(plan: Plan, store: Store, format_: Format = "table") -> list[For
     width = shutil.get_terminal_size((100, 24)).columns
     print(render_forks(tables, format_, width=width, color=sys.stdout.isatty()), end="")
     return list(tables)
-
-
-def _plan(
-    store: Store, grid: Path | None, plan_id: str | None, settings: list[str] | None, thresholds: str | None
-) -> Plan:
-    """The plan of a recipe or of an id."""
-    if grid is not None:
-        from budgetctl.study.build import plan_study  # noqa: PLC0415
-
-        return plan_study(recipe_from(grid, settings, thresholds), store, check=False)
-    from budgetctl.study.plan import Plan  # noqa: PLC0415
-
-    assert plan_id is not None
-    return Plan.from_document(store.load_plan(plan_id))

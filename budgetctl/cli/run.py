@@ -64,7 +64,7 @@ def run(
     recipe = recipe_from(grid, settings, thresholds)
     opened = open_store(store)
     reporter = make_reporter()
-    plan = plan_study(recipe, opened)
+    plan = plan_study(recipe, opened, warn=lambda text: reporter.say(f"warning: {text}"))
     if only == "data":
         plan = plan.only("data")
     check_processes(plan, opened.many_has(plan.stages), processes, shard)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +70,6 @@ def worker(
     from budgetctl.signals import stop_on_signals, stop_with_parent  # noqa: PLC0415
     from budgetctl.study.board import StoreState  # noqa: PLC0415
     from budgetctl.study.deadline import TimeLimit  # noqa: PLC0415
-    from budgetctl.study.labels import labels_of  # noqa: PLC0415
     from budgetctl.study.plan import Plan  # noqa: PLC0415
     from budgetctl.study.ranks import largest_rank  # noqa: PLC0415
     from budgetctl.study.running import StageRunner  # noqa: PLC0415
@@ -92,7 +90,7 @@ def worker(
         )
         if planned_with and planned_with != (here := code_revision()):
             reporter.say(f"planned with code {planned_with}, running {here or 'code of no git repository'}")
-        runner = StageRunner(opened, execution, reporter, stop, partial(labels_of, plan))
+        runner = StageRunner(opened, execution, reporter, stop)
         loop = Worker(
             plan,
             StoreState(opened),
@@ -116,7 +114,7 @@ def worker(
         os.execv(sys.executable, [sys.executable, "-P", "-m", "budgetctl", *sys.argv[1:]])
     reporter.say(f"worker done: ran {len(result.ran)} stages, {len(result.failed)} failed")
     for key, reason in result.failed.items():
-        reporter.say(f"failed: {plan.stages[key].stage} {key[:12]}: {reason}")
+        reporter.say(f"failed: {loop.plan.stages[key].stage} {key[:12]}: {reason}")
     if result.failed:
         raise typer.Exit(1)
 

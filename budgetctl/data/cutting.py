@@ -40,7 +40,7 @@ def taken(pool: Names, kind: Kind, size: Size | None, ranking: Sequence[int], wh
     if size is not None and size > len(pool):
         raise ShortageError(
             f"{what} has {len(pool)} {KIND_NAMES[kind]}{_left_out_words(pool)}, and {size} are asked for; "
-            "lower the budget or change the share"
+            f"{_remedy(kind)}"
         )
     return list(ranking[:size])
 
@@ -74,6 +74,12 @@ def require_apart(taken: Sequence[str], other: Sequence[str], n_sft: int) -> Non
             f"prompts than the sources have ({shared} would be on both sides); "
             "lower the budget or say overlap: shared"
         )
+
+
+def _remedy(kind: Kind) -> str:
+    if kind == "eval":
+        return "ask for fewer"
+    return "lower the budget, or spend more of it on the other kind of rows"
 
 
 def _left_out_words(pool: Names) -> str:

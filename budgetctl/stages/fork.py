@@ -31,8 +31,13 @@ ANNEALED_METRICS = (
 class Anneal(Frozen):
     """Let the learning rate fall to zero over some more rows, as an SFT run of the fork's size would have."""
 
-    share: Annotated[float, Field(gt=0, le=1)]
-    """Of the examples the trunk had processed at the fork: how many more are trained on, in whole steps."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Of the examples the trunk had processed at the fork: how many more are trained on, in whole steps. New rows
+    among them count towards the fork's budget."""
+
+    def examples_after(self, examples: int) -> int:
+        """How many more are trained on, before they are rounded up to whole steps."""
+        return math.ceil(round(self.share * examples, 6))
 
 
 class ForkIdentity(Frozen):
@@ -151,7 +156,7 @@ class ForkStage:
             annealing=Annealing(
                 state=trunk.path(state),
                 after=record.examples,
-                examples=math.ceil(round(anneal.share * record.examples, 6)),
+                examples=anneal.examples_after(record.examples),
             ),
         )
         rows, more = int(str(trained["rows"])), int(str(trained["examples"]))

@@ -12,6 +12,8 @@ from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.sft import demonstrations_of
 from budgetctl.stages.stage import Metric, StageContext
+from budgetctl.tasks import task_named
+from budgetctl.tasks.task import metric_read
 from budgetctl.training.config import Seed, SftSettings
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class TrunkStage:
                 f"a trunk is measured while it trains, and backend: {self.identity.settings.backend} cannot be; use "
                 "backend: trl"
             )
+        metric_read(task_named(self.identity.task), self.identity.watch.strict)
 
     @property
     def parents(self) -> Mapping[str, str]:

@@ -65,7 +65,7 @@ def grown(plan: Plan, facts_of: FactsOf) -> Plan:
             continue
         fork = _canonical(plan, branch, facts)
         trained_from = facts_of(fork)
-        if trained_from is not None and (cell := _cell(branch, trained_from, fork, stages)):
+        if trained_from is not None and (cell := cell_of(branch, trained_from, fork, stages)):
             cells[cell.name] = cell
     return replace(plan, cells=tuple(cells.values()), stages=stages)
 
@@ -94,8 +94,15 @@ def _canonical(plan: Plan, branch: Branch, facts: Facts) -> str:
     return found.pop()
 
 
-def _cell(branch: Branch, facts: Facts, fork: str, stages: dict[str, Payload]) -> PlannedCell | None:
-    """Fill a branch's holes; None if the fork has used more than the budget."""
+def cell_of(branch: Branch, facts: Facts, fork: str, stages: dict[str, Payload]) -> PlannedCell | None:
+    """Fill a branch's holes; None if the fork has used more than the budget.
+
+    Args:
+        branch: What follows the fork.
+        facts: Of the fork that is trained from; `distinct` is all that counts here.
+        fork: Its key.
+        stages: Where the branch's stages are added.
+    """
     money = {name: Fraction(str(branch.axes[name])) for name in ("budget", "price_sft", "price_pft")}
     rest = rest_of(money["budget"], int(facts["distinct"]), money["price_sft"], money["price_pft"])
     if rest is None:

@@ -141,19 +141,23 @@ class _StudyPlanner:
         return {role: self._add(stage) for role, stage in stages}
 
 
-def plan_study(recipe: Recipe, store: Store, check: bool = True) -> Plan:
+def plan_study(
+    recipe: Recipe, store: Store, check: bool = True, warn: Callable[[str], None] = lambda _: None
+) -> Plan:
     """Expand a recipe, as far as it is known today: branches of forks that this store does not hold are left out.
 
     Args:
         recipe: The study.
         store: What is known of bases, hub datasets and forks.
-        check: Refuse cells whose rows cannot be had.
+        check: Refuse cells and forks whose rows cannot be had.
+        warn: Is told of each fork whose rows may not be had.
 
     Raises:
-        UsageError: A task, base or setting is unknown, a local source is missing, or a cell needs more rows than
-            there are.
+        UsageError: A task, base or setting is unknown, a local source is missing, or a cell or a fork needs more rows
+            than there are.
     """
     plan = _StudyPlanner(recipe, store).plan()
     if check:
-        require_rows(plan, store)
+        for sentence in require_rows(plan, store):
+            warn(sentence)
     return plan if not plan.branches else grown_in(plan, store)

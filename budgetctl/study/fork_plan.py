@@ -11,7 +11,7 @@ from budgetctl.data.requests import Lengths, Supply, eval_data, preference_data,
 from budgetctl.errors import UsageError
 from budgetctl.forking.entries import parse_triggers
 from budgetctl.forking.triggers import Trigger, WatchSettings
-from budgetctl.stages.fork import Anneal, ForkIdentity, ForkStage
+from budgetctl.stages.fork import ForkIdentity, ForkStage
 from budgetctl.stages.stage import Stage
 from budgetctl.stages.trunk import TrunkIdentity, TrunkStage
 from budgetctl.study.bases import BaseRequest
@@ -101,9 +101,10 @@ class ForkPlanner:
             )
         rows = split_budget(spend, 1, recipe.prices).n_sft
         if not rows:
+            named = "the budget" if forks.sft_budget is None else "forks.sft_budget"
             raise UsageError(
-                f"forks: {in_full(spend)} {recipe.cost.currency} buy no demonstration at {in_full(recipe.cost.sft)} "
-                "each, and a trunk trains on nothing else; raise the budget"
+                f"{named} is {in_full(spend)} {recipe.cost.currency}, which buys no demonstration at "
+                f"{in_full(recipe.cost.sft)} each, and a trunk trains on nothing else; raise it"
             )
         settings = sft_settings(base, recipe.sft_of(base_name))
         stages = {
@@ -162,7 +163,7 @@ class ForkPlanner:
     def _fork(self, trunk: Trunk, trigger: Trigger) -> ForkStage:
         if self._forks.anneal is None:
             return ForkStage(ForkIdentity(trigger=trigger), trunk.key)
-        identity = ForkIdentity(trigger=trigger, anneal=Anneal(share=self._forks.anneal.share))
+        identity = ForkIdentity(trigger=trigger, anneal=self._forks.anneal)
         return ForkStage(identity, trunk.key, base=trunk.stages["base"], data=trunk.stages["sft-data"])
 
     def _branch(self, trunk: Trunk, trigger: Trigger, fork: str, method: str, role: str) -> Branch:
@@ -216,7 +217,7 @@ def watch_settings(forks: ForkSettings, triggers: tuple[Trigger, ...]) -> WatchS
     Raises:
         UsageError: The settings do not fit each other.
     """
-    names = ("every", "level", "samples", "temperature", "max_new_tokens", "engine", "monitors")
+    names = ("every", "level", "samples", "temperature", "max_new_tokens", "strict", "engine", "monitors")
     given = {name: getattr(forks, name) for name in names}
     return settings_of(
         WatchSettings, {**given, "triggers": triggers, "keep_state": forks.anneal is not None}, "forks"

@@ -22,16 +22,6 @@ EVALUATIONS = 16
 """How often a trunk is evaluated when nobody says."""
 
 
-def check_rows(data: Artifact, dev: Artifact) -> None:
-    """Refuse rows that cannot make a trunk, before a base is made for it.
-
-    Raises:
-        UsageError: `data` holds no demonstrations, or `dev` holds no dev rows of their task.
-    """
-    demonstrations_of(data)
-    require_dev_rows(dev, str(data.identity["task"]))
-
-
 def trunk_stage(
     base: FoundBase | BaseRequest,
     data: Artifact,
@@ -57,7 +47,9 @@ def trunk_stage(
     """
     from budgetctl.training.order import RowOrder  # noqa: PLC0415  (numpy)
 
-    check_rows(data, dev)
+    task = str(data.identity["task"])
+    demonstrations_of(data)
+    require_dev_rows(dev, task)
     if not triggers:
         raise UsageError(
             "say at which states to fork, for example --perplexity 3 --pass 1:0.3 --plateau perplexity:3 --at 128"
@@ -66,7 +58,6 @@ def trunk_stage(
     order = RowOrder(int(str(data.metrics["rows"])), settings.epochs, settings.batch_size, seed)
     fields = {"every": math.ceil(order.examples / EVALUATIONS), **watch}
     fields["triggers"] = parse_triggers(triggers, order.examples)
-    task = str(data.identity["task"])
     identity = TrunkIdentity(
         template=base.template,
         settings=settings,

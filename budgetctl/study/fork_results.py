@@ -85,14 +85,13 @@ class _Reader:
         from budgetctl.analysis.forks import TrunkCurve  # noqa: PLC0415
         from budgetctl.forking.records import MONITOR_FILE, read_monitor  # noqa: PLC0415
 
-        seen = set()
-        for branch in self._plan.branches:
-            key = branch.axes["trunk"]
-            if key in seen:
-                continue
-            seen.add(key)
+        # budgets that share an `sft_budget` share their trunks, and each of them has its own place
+        places = {
+            tuple(branch.axes[name] for name in PLACE): branch.axes["trunk"] for branch in self._plan.branches
+        }
+        for place, key in places.items():
             points = read_monitor(self._store.artifact(key).path(MONITOR_FILE)) if self._there(key) else ()
-            yield TrunkCurve(**{name: branch.axes[name] for name in PLACE}, points=tuple(points))
+            yield TrunkCurve(**dict(zip(PLACE, place, strict=True)), points=tuple(points))
 
     def baselines(self) -> Iterator[BaselineRow]:
         places = {tuple(branch.axes[name] for name in PLACE) for branch in self._plan.branches}

@@ -8,22 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from budgetctl.schema import Frozen
-
-
-class AnnealSettings(Frozen):
-    """Whether a fork cools down before preference finetuning."""
-
-    share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Extra demonstrations, as a share of those the fork has seen, over which its learning rate falls to zero.
-    They count towards the fork's budget."""
+from budgetctl.stages.fork import Anneal
 
 
 class ForkSettings(Frozen):
     """Preference runs that start from states of one long SFT run."""
 
     triggers: Annotated[tuple[Mapping[str, Any], ...], Field(min_length=1)]
-    """When to fork: `perplexity: 3.5`, `pass@1: 0.3`, `plateau: {metric: perplexity, patience: 3, min_gain: 0.01}`,
-    `every: 128`, `at: [100, 400]`; any number of each."""
+    """When to fork; see below."""
     every: Annotated[int, Field(ge=1)]
     """Demonstrations between two evaluations on dev rows."""
     sft_budget: Annotated[float | None, Field(gt=0)] = None
@@ -39,12 +31,14 @@ class ForkSettings(Frozen):
     """Of those answers."""
     max_new_tokens: Annotated[int | None, Field(gt=0)] = None
     """Of those answers; None takes the task's."""
+    strict: bool = True
+    """Whether they count by the task's strict reading; false takes the forgiving one, such as GSM8K's last number."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What generates them, beside the training."""
     monitors: tuple[str, ...] = ()
     """Metrics that are logged at every evaluation and decide nothing: `perplexity`, `pass@1`, …"""
-    anneal: AnnealSettings | None = None
-    """Let every fork cool down; None forks the state as it is."""
+    anneal: Anneal | None = None
+    """Let every fork cool down; None forks the state as it is. See below."""
     baselines: Literal["none", "matched"] = "none"
     """`matched` adds the SFT-only and the PFT-only run of each budget, and for each fork the same split trained
     from scratch."""

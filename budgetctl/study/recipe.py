@@ -6,7 +6,7 @@ that stage's own defaults; settings of how to run (device, jobs, store) are not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -189,15 +189,20 @@ class Recipe(Frozen):
         return Prices(exact(self.cost.sft, "cost.sft"), exact(self.cost.pft, "cost.pft"), self.cost.currency)
 
 
-def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    path: Path,
+    changes: Mapping[str, Any] | None = None,
+    triggers: Sequence[Mapping[str, Any]] | None = None,
+) -> Recipe:
     """Read and validate a recipe file.
 
     Args:
         path: The file.
         changes: Settings that replace the file's, nested as in it (`--set`).
+        triggers: Replace those of its `forks` section (`--thresholds`).
 
     Raises:
-        UsageError: The file is missing, is not YAML, or does not describe a study.
+        UsageError: The file is missing, is not YAML, or does not describe a study; or it has no forks to trigger.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -215,7 +220,14 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
         ) from error
     if not isinstance(content, dict):
         raise UsageError(f"the recipe {path} must be a mapping of settings, not a {type(content).__name__}")
-    recipe = parse_recipe(_merged(content, changes or {}), str(path))
+    content = _merged(content, changes or {})
+    if triggers is not None:
+        if not isinstance(content.get("forks"), Mapping):
+            raise UsageError(
+                f"the recipe {path} has no forks whose triggers --thresholds could replace; give it a `forks` section"
+            )
+        content = _merged(content, {"forks": {"triggers": triggers}})
+    recipe = parse_recipe(content, str(path))
     return recipe.model_copy(update={"data": recipe.data.below(path.parent)})
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from budgetctl.console import make_reporter
 from budgetctl.data.amount import Size, Tokens
 from budgetctl.data.errors import ShortageError
-from budgetctl.data.layouts import KIND_NAMES, Kind
+from budgetctl.data.layouts import KIND_NAMES, Kind, Split
 from budgetctl.data.sources import AnySource, HubDataset
 from budgetctl.stages.data import DataIdentity
 from store import Store
@@ -93,23 +93,27 @@ class RowCounter:
         """A pool and the first rows of its ranking, which is made once for all sizes."""
         from budgetctl.data.cutting import cut, taken  # noqa: PLC0415
 
+        what = source.title if wanted.split == "train" else f"{source.title} ({wanted.split})"
         name, pool = self._pool(wanted, parents, source, "pref" if kind == "unpaired" else kind)
         if (name, order) not in self._rankings:
-            self._rankings[name, order] = cut(pool, kind, None, order, source.title)
-        return pool, taken(pool, kind, amount, self._rankings[name, order], source.title)
+            self._rankings[name, order] = cut(pool, kind, None, order, what)
+        return pool, taken(pool, kind, amount, self._rankings[name, order], what)
 
     def _pool(
         self, wanted: DataIdentity, parents: Mapping[str, str], source: AnySource, kind: Kind
     ) -> tuple[str, Names]:
         counting, held_out = self._counting(wanted, parents), wanted.held_out
         counted = "" if counting is None else f"{counting} {wanted.system_prompt} {wanted.tokens}"
-        name = f"{kind} {source.model_dump_json()} {held_out} {counted}"
+        name = f"{kind} {wanted.split} {source.model_dump_json()} {held_out} {counted}"
         if name not in self._pools:
             counter = None
             if counting is not None:
                 make_reporter().say(f"counting the tokens of {source.title} ({KIND_NAMES[kind]})")
                 counter = self._token_counter(wanted, counting, kind)
-            self._pools[name] = self._load(source, kind, self._prompts_of(held_out), counter)
+            if kind == "eval":
+                self._pools[name] = self._load_questions(source, wanted.split)
+            else:
+                self._pools[name] = self._load(source, kind, self._prompts_of(held_out), counter)
         return name, self._pools[name]
 
     def _load(
@@ -123,6 +127,16 @@ class RowCounter:
         from budgetctl.data.pool import names_in_batches  # noqa: PLC0415
 
         return names_in_batches(source, kind, self._located, keep_out, counter)
+
+    def _load_questions(self, source: AnySource, split: Split) -> Names:
+        """Evaluation prompts, each once; dev has none of test."""
+        from budgetctl.data.overlap import of_split  # noqa: PLC0415
+        from budgetctl.data.pool import load_pool  # noqa: PLC0415
+        from budgetctl.data.questions import once_each  # noqa: PLC0415
+
+        test = frozenset(of_split(source, "test", self._located)) if split == "dev" else frozenset()
+        pool = load_pool(source, "eval", split, self._located, test)
+        return once_each(pool, f"{source.title} ({split})")
 
     def _prompts_of(self, held_out: AnySource | None) -> frozenset[str]:
         """Prompts of dev and test, read once for all kinds of rows."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from budgetctl.console import Reporter
 from budgetctl.engines.kept import close_engines
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
 from budgetctl.stages.stage import Execution, Metric
+from budgetctl.study.labels import labels_of
+from budgetctl.study.plan import Plan
 from budgetctl.study.progress import ProgressReporter
 from store import Payload, Store
 from store.errors import CorruptArtifact
@@ -24,18 +25,17 @@ class StageRunner:
         execution: Execution,
         reporter: Reporter,
         should_stop: Callable[[], bool],
-        labels: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:
-        self._store, self._execution, self._labels = store, execution, labels
+        self._store, self._execution = store, execution
         self._reporter, self._should_stop = reporter, should_stop
         self._keep: dict[str, object] = {}
 
-    def run(self, payload: Payload) -> str | None:
+    def run(self, payload: Payload, plan: Plan) -> str | None:
         """Run a stage and return a line about it, or None if it was there already; raises what `execute` raises."""
         reporter = ProgressReporter(self._reporter, self._store.root, payload.key)
         execution = self._execution
         if execution.track is not None:
-            execution = execution.model_copy(update={"study": self._labels(payload.key)})
+            execution = execution.model_copy(update={"study": labels_of(plan, payload.key)})
         try:
             outcome = execute(
                 stage_from(payload), self._store, execution, reporter,

@@ -108,7 +108,7 @@ class Node:
 
     # The worker's runner
 
-    def run(self, payload: Payload) -> str | None:
+    def run(self, payload: Payload, plan: Plan) -> str | None:
         """Claim, work and publish as the real runner does.
 
         Raises:

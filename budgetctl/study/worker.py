@@ -38,8 +38,12 @@ DOUBTED_AT_ONCE = 8
 class Runner(Protocol):
     """How a worker runs a stage; the real one is `budgetctl.study.running.StageRunner`."""
 
-    def run(self, payload: Payload) -> str | None:
+    def run(self, payload: Payload, plan: Plan) -> str | None:
         """Run a stage, unless another worker has it, and return a line about it, or None if it was there already.
+
+        Args:
+            payload: The stage.
+            plan: As far as it has grown; says which cells need the stage.
 
         Raises:
             LeasedElsewhere, LeaseLost: Another worker has it.
@@ -121,6 +125,11 @@ class Worker:
         self._looked_at = (-1, float("-inf"))
         self._most_leases = 0
         self._result = WorkerResult()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with what published forks have added to it so far."""
+        return self._plan
 
     def run(self) -> WorkerResult:
         """Work until everything is published or given up, nothing fits any more, or a stop is asked for.
@@ -280,7 +289,7 @@ class Worker:
         """Claim and run one stage, and note how that went."""
         payload = self._plan.stages[key]
         try:
-            line = self._runner.run(payload)
+            line = self._runner.run(payload, self._plan)
         except LeasedElsewhere:
             self._board.leased.add(key)
             return _Try.TAKEN

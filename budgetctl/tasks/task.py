@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from budgetctl.errors import UsageError
+
 
 class Task(Protocol):
     """A kind of question with a way to score answers. Implementations import nothing heavy."""
@@ -54,3 +56,19 @@ class Task(Protocol):
         Raises:
             UsageError: The reference is not one.
         """
+
+
+def metric_read(task: Task, strict: bool) -> str:
+    """The task's metric that says whether an answer is right, by its strict or its forgiving reading.
+
+    Raises:
+        UsageError: The task has no forgiving reading.
+    """
+    if strict:
+        return task.primary_metric
+    if task.loose_metric is None:
+        raise UsageError(
+            f"task {task.name} reads answers in one way only, so there is no loose reading (`strict: false`, --loose) "
+            "of them; leave it out"
+        )
+    return task.loose_metric

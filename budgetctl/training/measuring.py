@@ -24,7 +24,8 @@ from budgetctl.forking.measure import pass_measurement, perplexity_measurement
 from budgetctl.forking.triggers import PERPLEXITY, WatchSettings
 from budgetctl.models.encoding import Encoder
 from budgetctl.models.loading import LoadedBase
-from budgetctl.tasks import Task, task_named
+from budgetctl.tasks import task_named
+from budgetctl.tasks.task import metric_read
 
 
 class Abandoned(Exception):  # noqa: N818  (a stop that was asked for, no error)
@@ -100,19 +101,6 @@ def read_dev_rows(file: Path, task: str, watch: WatchSettings, encoder: Encoder,
     )
 
 
-def metric_of(task: Task, strict: bool) -> str:
-    """The task's metric that says whether an answer is right.
-
-    Raises:
-        UsageError: The task has no forgiving reading.
-    """
-    if strict:
-        return task.primary_metric
-    if task.loose_metric is None:
-        raise UsageError(f"Task {task.name} reads answers in one way only; leave `strict` at true.")
-    return task.loose_metric
-
-
 class Measurer:
     """Measures a live policy.
 
@@ -141,7 +129,7 @@ class Measurer:
         self._encoder = encoder
         self._rows = rows
         self._task = task_named(task)
-        self._metric = metric_of(self._task, watch.strict)
+        self._metric = metric_read(self._task, watch.strict)
         self._watch = watch
         self._decoding = Decoding(
             temperature=watch.temperature,

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from budgetctl.analysis.fork_render import render_forks
+from budgetctl.analysis.fork_table import fork_tables
 from budgetctl.data.requests import supply_of
 from budgetctl.study.build import plan_study
+from budgetctl.study.fork_results import fork_results
 from budgetctl.study.plan import Plan
 from budgetctl.study.recipe import load_recipe
 from store import Store
@@ -37,13 +40,27 @@ def test_both_studies_have_forks_of_every_kind_and_their_baselines(
     for study, data in (("gsm8k", shared_data / "gsm8k"), ("instructions", instruction_set)):
         plan = planned(repository, study, data, tmp_path / study)
         forks = {branch.axes["fork"] for branch in plan.branches}
-        assert sum(name.startswith("perplexity<=") for name in forks) >= 3
+        assert sum(name.startswith("perplexity<=") for name in forks) >= 2
         for kind in ("pass@", "plateau(", "examples="):
             assert any(name.startswith(kind) for name in forks), (study, kind)
         assert {branch.axes["role"] for branch in plan.branches} == {"fork", "same-split"}
         assert {(cell.axes["n_sft"], cell.axes["n_pft"]) for cell in plan.cells} == {
-            (0, 0), (1280, 0), (0, 1280)
+            (0, 0), (768, 0), (0, 768)
         }  # fmt: skip
+
+
+def test_the_figures_of_a_fork_are_in_every_report(
+    repository: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before anything has run: a study that is stopped half-way is reported all the same."""
+    monkeypatch.syspath_prepend(str(repository / "benchmarks"))
+    from gpu_forks import OF_A_FORK, forks_of  # noqa: PLC0415
+
+    plan = planned(repository, "gsm8k", shared_data / "gsm8k", tmp_path / "store")
+    tables = fork_tables(fork_results(plan, Store.open(tmp_path / "store")))
+    found = forks_of(render_forks(tables, "json"))
+    assert [fork["trigger"] for fork in found] == [row.fork.trigger for row in tables[0].lines]
+    assert all(set(fork) == set(OF_A_FORK) and fork["status"] == "missing" for fork in found)
 
 
 def test_the_instruction_files_become_rows_with_references_and_gold_answers(

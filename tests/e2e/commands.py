@@ -22,8 +22,15 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
 
 
-def run_and_kill(recipe: Path, store: Path, after_s: float) -> None:
-    """Start the study in a process group of its own and kill the whole group with SIGKILL."""
+def run_and_kill(recipe: Path, store: Path, after_s: float, once: Callable[[], bool] = lambda: False) -> None:
+    """Start the study in a process group of its own and kill the whole group with SIGKILL.
+
+    Args:
+        recipe: The study.
+        store: Where it runs.
+        after_s: When to kill it.
+        once: When to kill it earlier.
+    """
     process = subprocess.Popen(
         [BUDGETCTL, "run", "--grid", recipe, "--jobs", "2"],
         env=clean_environment(BUDGETCTL_STORE=str(store)),
@@ -31,7 +38,9 @@ def run_and_kill(recipe: Path, store: Path, after_s: float) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    time.sleep(after_s)
+    until = time.monotonic() + after_s
+    while time.monotonic() < until and not once():
+        time.sleep(0.02)
     children = descendants(process.pid)
     for pid in (process.pid, *children):
         try:

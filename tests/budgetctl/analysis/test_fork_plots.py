@@ -9,6 +9,7 @@ import pytest
 from fork_studies import baseline, curve, fork, silent, study
 from matplotlib.image import imread
 
+from budgetctl.analysis.cells import CellStatus
 from budgetctl.analysis.fork_page import write_fork_page
 from budgetctl.analysis.fork_panels import _levels
 from budgetctl.analysis.fork_plots import fork_groups, plot_forks
@@ -46,6 +47,28 @@ def test_the_picture_names_what_it_shows(tmp_path: Path) -> None:
     ):
         assert words in text, words
     assert "examples=64" not in text, "a count of examples is read off the axis"
+
+
+def test_a_fork_that_is_not_decided_yet_is_not_said_to_have_failed(tmp_path: Path) -> None:
+    waiting = silent(
+        "perplexity<=2", value=None, metric=None, status=CellStatus.MISSING, reason="not run yet"
+    )
+    other = fork("perplexity<=5", 10, 0.4, seed=1)
+    text = drawn_text(ForkResults([waiting, other], [curve(1)]), tmp_path / "waiting.svg")
+    assert "did not fire" not in text and "perplexity&lt;=5 (1/1 seeds)" in text
+    assert "not decided yet: perplexity&lt;=2" in text
+
+
+def test_several_seeds_are_drawn_as_means_over_faint_ones(tmp_path: Path) -> None:
+    rows = [replace(row, seed=seed, step=seed + (row.step or 0)) for seed in range(3) for row in study().rows]
+    results = ForkResults(rows, [curve(seed) for seed in range(3)], study().baselines)
+    several = drawn_text(results, tmp_path / "several.svg")
+    one = drawn_text(study(), tmp_path / "one.svg")
+    assert "one seed" in several and "(3/3 seeds)" in several and "one seed" not in one
+    faint = "opacity: 0.35"
+    assert faint in several and faint not in one
+    (group,) = fork_groups(fork_tables(results))
+    assert len(group.states) == 15 and len(group.places) == 5
 
 
 def test_nothing_is_cut_off_at_the_edges(tmp_path: Path) -> None:

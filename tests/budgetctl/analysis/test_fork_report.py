@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from fork_studies import baseline, curve, fork, place, silent, study, verdicts
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgetctl.analysis.cells import CellStatus
+from budgetctl.analysis.fork_predictions import Prediction, metric_at
 from budgetctl.analysis.fork_render import render_forks
-from budgetctl.analysis.fork_table import ForkTable, Prediction, fork_tables, metric_at
+from budgetctl.analysis.fork_table import ForkTable, fork_tables
 from budgetctl.analysis.forks import ForkResults, ForkRow, TrunkCurve
 
 FORMATS = ("table", "md", "csv", "json", "latex")
@@ -164,12 +166,156 @@ def test_money_that_is_left_is_shown_beside_the_pairs_it_buys() -> None:
     assert "| left | pairs |" in table and "| 352.50 | 176 |" in table and "992.50 \\$" in table
 
 
-def test_seeds_are_told_apart_and_pooled_for_the_order() -> None:
-    rows = [fork("perplexity<=5", 8 + 2 * seed, 0.3 + seed / 10, seed=seed) for seed in range(3)]
+def seeds_study() -> ForkResults:
+    """Three seeds: two triggers that always fire, one that fires twice and once shares a state, one that never does."""
+    rows, baselines = [], []
+    for seed, (early, late, gain) in enumerate([(8, 14, 0.0), (10, 16, 0.06), (12, 18, -0.03)]):
+        rows += [
+            fork("perplexity<=5", early, 0.30 + gain, seed=seed, key=f"early{seed}", value=4 + seed / 10),
+            fork("perplexity<=3", late, 0.50 + gain, seed=seed, key=f"late{seed}", value=2.9),
+            silent("perplexity<=2", seed=seed),
+        ]
+        rows += [
+            [
+                fork(
+                    "pass@1>=0.1",
+                    late,
+                    0.50 + gain,
+                    metric="pass@1",
+                    value=0.2,
+                    same_as="perplexity<=3",
+                    seed=seed,
+                ),
+                fork("pass@1>=0.1", late + 1, 0.70, metric="pass@1", value=0.3, seed=seed, key="own"),
+                silent("pass@1>=0.1", metric="pass@1", value=0.05, seed=seed),
+            ][seed]
+        ]
+        baselines += [
+            baseline("same-split", 0.31 + gain, "perplexity<=5", seed=seed, key=f"split{seed}"),
+            baseline("same-split", 0.80 + gain, "perplexity<=3", seed=seed, key=f"splitlate{seed}"),
+            baseline("pft-only", 0.10, seed=seed, key=f"pft{seed}"),
+        ]
+    return ForkResults(rows, [curve(seed) for seed in range(3)], baselines)
+
+
+def test_several_seeds_make_one_row_per_trigger_with_means_over_the_seeds_that_fired() -> None:
+    table = only(seeds_study())
+    assert [mean.trigger for mean in table.means] == [
+        "perplexity<=5", "pass@1>=0.1", "perplexity<=3", "perplexity<=2"
+    ]  # fmt: skip
+    early, shared, late, never = table.means
+    assert (early.fired, shared.fired, never.fired) == (3, 2, 0)
+    assert early.examples is not None and (early.examples.mean, early.examples.least) == (160, 128)
+    assert early.score is not None and early.score.mean == pytest.approx(0.31)
+    assert (early.score.n_seeds, early.score.n_items) == (3, 200)
+    assert shared.score is not None and shared.score.mean == pytest.approx(0.6), "its own seeds: 0.5 and 0.7"
+    assert shared.same_as == "", "only in one of its two seeds is its state that of another trigger"
+    assert early.gap is not None and early.gap.mean == pytest.approx(-0.01) and early.gap.is_real is False
+    assert late.gap is not None and late.gap.is_real
+    text = unescape(render_forks([table], "md"))
+    assert "| perplexity<=5 | 3 of 3 | 160 (128–192) | 4.10 (4.00–4.20) | 96 (64–128) | 0.310 ±" in text
+    assert "| pass@1>=0.1 | 2 of 3 |" in text
+    assert "| perplexity<=2 | 0 of 3 |  | best 2.40 |  | did not fire |" in text
+    assert "| PFT only |  | 0 |  | 256 | 0.100 ±" in text
+    assert text.count("seed 1") == 0
+    assert "mean over the seeds that fired" in text and "a seed moves a score by 0.0" in text
+
+
+def test_intervals_cover_seeds_and_runs_count_once_in_their_noise() -> None:
+    table = only(seeds_study())
+    (alone,) = (
+        line.fork for line in table.lines if (line.fork.trigger, line.fork.seed) == ("perplexity<=5", 0)
+    )
+    assert alone.score_low is not None and alone.score_high is not None
+    # early, late, their splits, PFT only: two each; of the shared trigger one run is left
+    assert table.noise.df == 10
+    assert 0.03 < table.noise.sd < 0.0458, "less than what moves four of the five, as nothing moves the fifth"
+    early = table.means[0].score
+    assert early is not None and early.half_width is not None
+    of_items = 1.96 * (0.31 * 0.69 / 200) ** 0.5
+    assert early.half_width > of_items, "seeds come on top of items"
+
+
+def test_shared_states_of_every_seed_stand_as_above() -> None:
+    rows = [
+        row
+        for seed in range(2)
+        for row in (
+            fork("pass@1>=0.1", 14, 0.4, metric="pass@1", same_as="perplexity<=3", seed=seed),
+            fork("perplexity<=3", 14, 0.4, seed=seed),
+        )
+    ]
+    table = only(ForkResults(rows))
+    assert [(mean.trigger, mean.same_as) for mean in table.means] == [
+        ("perplexity<=3", ""), ("pass@1>=0.1", "perplexity<=3")
+    ]  # fmt: skip
+    assert render_forks([table], "table").splitlines()[4].count("as above") == 2
+
+
+def test_what_is_not_done_in_some_seeds_is_said() -> None:
+    waiting = silent(
+        "perplexity<=5", metric=None, value=None, status=CellStatus.MISSING, reason="not run yet", seed=2
+    )
+    rows = [fork("perplexity<=5", 8, 0.3), fork("perplexity<=5", 9, None, seed=1), waiting]
+    text = unescape(render_forks(fork_tables(ForkResults(rows)), "md"))
+    assert "| perplexity<=5 | 2 of 2, 1 open | 136 (128–144) |" in text
+    assert "0.300 ±0.063 \\[1/2\\] |" in text
+    assert "not yet more than one seed each" in text
+    (undecided,) = fork_tables(ForkResults([replace(waiting, seed=seed) for seed in (0, 1)]))
+    assert "| 0 of 0, 2 open |" in render_forks([undecided], "md")
+
+
+def test_seeds_and_their_means_in_csv_and_json() -> None:
+    tables = fork_tables(seeds_study())
+    rows = list(csv.DictReader(io.StringIO(render_forks(tables, "csv"))))
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in {row["kind"] for row in rows}}
+    assert len(by_kind["fork"]) == 12 and len(by_kind["pft-only"]) == 3, "the seeds' own rows stay"
+    first, *_, never = by_kind["fork over seeds"]
+    assert (first["trigger"], first["seed"], first["base"], first["currency"]) == (
+        "perplexity<=5",
+        "",
+        "tiny",
+        "examples",
+    )
+    assert (float(first["examples"]), first["examples_least"], first["examples_most"]) == (160, "128", "192")
+    assert (first["fired_seeds"], first["scored_seeds"], float(first["score"])) == (
+        "3",
+        "3",
+        pytest.approx(0.31),
+    )
+    assert (never["fired_seeds"], never["score"]) == ("0", "")
+    (alone,) = by_kind["pft-only over seeds"]
+    assert (alone["seeds"], float(alone["score"])) == ("3", pytest.approx(0.1))
+    (document,) = json.loads(render_forks(tables, "json"))
+    assert len(document["forks"]) == 12
+    over = document["over_seeds"]
+    assert over["seeds"] == [0, 1, 2] and over["seed_noise"]["df"] == 10
+    assert over["forks"][0]["n_pft"] == {"mean": 96, "least": 64, "most": 128}
+    assert over["forks"][0]["same_split_score"] == pytest.approx(0.32)
+
+
+def test_the_order_is_judged_within_each_seeds_trunk() -> None:
+    """Seeds whose every fork is later and better do not make examples foretell the order of forks."""
+    rows = [
+        fork(
+            f"examples={place}",
+            4 * seed + place,
+            0.3 + seed / 10 - place / 100,
+            seed=seed,
+            metric=None,
+            value=None,
+        )
+        for seed in range(3)
+        for place in (1, 2, 3)
+    ]
     table = only(ForkResults(rows, [curve(seed) for seed in range(3)]))
-    assert table.seeds == (0, 1, 2) and len(table.trunks) == 3
-    assert "perplexity<=5 (seed 2)" in render_forks([table], "table")
-    assert predicted(table)["examples"].agreement.n == 3
+    found = predicted(table)["examples"].agreement
+    assert (found.value, found.n, found.groups) == (-1, 9, 3)
+    assert "(Spearman within a trunk, mean over 3 trunks; 1 is the same order)" in render_forks(
+        [table], "table", width=160
+    )
+    few = only(ForkResults([row for row in rows if row.trigger != "examples=3"], table.trunks))
+    assert "6 finished forks are too few in 3 trunks" in render_forks([few], "md")
 
 
 def test_methods_tasks_and_budgets_have_tables_of_their_own() -> None:
@@ -200,9 +346,19 @@ def test_csv_and_json_read_back() -> None:
     assert document["forks"][3]["same_as"] == "perplexity<=3"
     assert document["predictions"][0] == {
         "metric": "perplexity", "spearman": 1.0, "low": 1.0, "high": 1.0, "chance": pytest.approx(1 / 24), "forks": 4,
+        "trunks": 1,
     }  # fmt: skip
     assert len(document["curves"][0]["points"]) == 39
     assert document["forks"][0]["status"] == "done"
+
+
+@pytest.mark.parametrize("width", [80, 99, 100, 120, 160])
+def test_several_seeds_fit_a_terminal_too(width: int) -> None:
+    text = render_forks([only(seeds_study())], "table", width=width)
+    assert max(map(len, text.splitlines())) <= width
+    for words in ("2 of", "(128–192)", "(4.00–4.20)", "±0.077≈", "same split", "did not fire", "[1/2]"):
+        assert words in text, words
+    assert text.count("±") >= 8
 
 
 @pytest.mark.parametrize("width", [80, 99, 100, 120, 160])

@@ -113,13 +113,20 @@ def test_nothing_fires(call: Callable[..., Any], tmp_path: Path) -> None:
         (("--at", "50", "--anneal", "2"), "less than or equal to 1"),
         (("--at", "50", "--set", "weights=full", "--set", "lora.rank=32"), "weights: full would keep"),
         (("--at", "50", "--monitor", "bleu"), "monitors"),
+        (("--at", "50", "--loose"), "task arith reads answers in one way only"),
     ],
 )
-def test_refusals(options: tuple[str, ...], sentence: str, call: Callable[..., Any]) -> None:
+def test_refusals_come_before_any_work(
+    options: tuple[str, ...], sentence: str, call: Callable[..., Any], tmp_path: Path
+) -> None:
     refused = call(*options)
     assert refused.exit_code != 0
     assert sentence in str(refused.exception)
     assert refused.stdout == ""
+    made = {artifact.stage for artifact in Store.open(tmp_path / "store").artifacts()}
+    assert made == {"data"}, (
+        "the base, which may take long to make, is made when all else is known to be right"
+    )
 
 
 def test_test_rows_never_decide(

@@ -20,6 +20,7 @@ from store import Store
 
 FORKS: dict[str, Any] = {
     "every": 32,
+    "dev_size": 16,
     "triggers": [{"perplexity": [6, 4]}, {"at": [64, 100]}],
     "baselines": "matched",
 }
@@ -168,9 +169,29 @@ def test_test_rows_never_decide(store: Store) -> None:
     assert plan.stages[trunk.parents["dev"]].identity["split"] == "dev"
 
 
+def test_the_forgiving_reading_decides_where_it_is_asked_for(store: Store, shared_data: Path) -> None:
+    rows = {"task": "gsm8k", "data": {"path": str(shared_data / "gsm8k")}}
+    readings = []
+    for settings in ({}, {"strict": True}, {"strict": False}):
+        plan = planned(store, **rows, forks={**FORKS, **settings})
+        (key,) = (key for key, payload in plan.stages.items() if payload.stage == "trunk")
+        readings.append((plan.stages[key].identity["watch"]["strict"], key))
+    assert [strict for strict, _ in readings] == [True, True, False]
+    assert readings[0] == readings[1] and readings[1][1] != readings[2][1]
+    with pytest.raises(UsageError, match="task arith reads answers in one way only"):
+        planned(store, forks={**FORKS, "strict": False})
+
+
 def test_a_trunk_cannot_spend_more_than_the_budget(store: Store) -> None:
     with pytest.raises(UsageError, match=r"sft_budget is 500, more than the budget of 128"):
         planned(store, forks={**FORKS, "sft_budget": 500})
+
+
+def test_a_trunk_needs_a_budget_for_one_demonstration(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"forks\.sft_budget is 0\.3 examples, which buys no demonstration"):
+        planned(store, forks={**FORKS, "sft_budget": 0.3})
+    with pytest.raises(UsageError, match=r"the budget is 2 usd, which buys no demonstration at 4 each"):
+        planned(store, cost={"sft": 4, "pft": 1, "currency": "usd"}, budgets=[2])
 
 
 def test_shares_may_be_empty_only_beside_forks(store: Store) -> None:

@@ -209,7 +209,7 @@ def test_a_cell_that_buys_nothing_is_refused_and_stands_in_the_table(recipe, sto
 
 def test_a_trunk_that_buys_nothing_is_refused(recipe, store):
     forks = {"every": 64, "triggers": [{"examples": 8}]}
-    with pytest.raises(UsageError, match=r"forks: 3 usd buy no demonstration at 12\.5 each"):
+    with pytest.raises(UsageError, match=r"the budget is 3 usd, which buys no demonstration at 12\.5 each"):
         plan_study(recipe(**{**CHEAP, "shares": [], "forks": forks}), store)
 
 

@@ -40,7 +40,7 @@ def data_of(plan: Plan) -> list[str]:
 
 
 def run(store: Store, plan: Plan, key: str) -> None:
-    StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key])
+    StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key], plan)
 
 
 def fail(store: Store, key: str, times: int = 1) -> None:

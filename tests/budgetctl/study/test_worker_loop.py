@@ -109,7 +109,7 @@ def test_a_worker_waits_for_another_without_burning_cpu(store: Store) -> None:
     plan = data_plan(store)
     *done, last = plan.stages
     for key in done:
-        StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key])
+        StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key], plan)
     holder = holder_of(store, last, "time.sleep(6)")
     before = resource.getrusage(resource.RUSAGE_SELF)
     result = make_worker(store, plan).run()
@@ -193,7 +193,7 @@ class RecordedRunner:
     def __init__(self, error: Exception) -> None:
         self.error, self.asked = error, list[str]()
 
-    def run(self, payload: Payload) -> str | None:
+    def run(self, payload: Payload, plan: Plan) -> str | None:
         self.asked.append(payload.key)
         raise self.error
 
@@ -227,7 +227,7 @@ def test_an_interrupted_stage_ends_the_worker(store: Store) -> None:
 def with_history(store: Store, plan: Plan, seconds: float) -> str:
     """Publish one stage whose attempt lasted `seconds`, as its record says; returns its key."""
     key = next(iter(plan.stages))
-    StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key])
+    StageRunner(store, Execution(), SilentReporter(), lambda: False).run(plan.stages[key], plan)
     (record,) = store.layout.attempts(key).glob(f"{key}.*.end.json")
     text = record.read_text()
     ended = store.attempts(key)[0].started[:11] + "23:59:59.999+00:00"
