@@ -25,7 +25,17 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE")]
+
+
+def _device(name: str) -> str:
+    from budgetctl.devices import checked_device  # noqa: PLC0415
+
+    return checked_device(name)
+
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE", callback=_device)
+]
 MicroBatchOption = Annotated[
     int | None,
     typer.Option(
