@@ -115,12 +115,17 @@ def find_base(model: str, store: Store, execution: Execution) -> FoundBase:
 
     Raises:
         UsageError: There is no such model.
-        KeyNotFound: It looks like a key, and no artifact has it.
+        KeyNotFound: It looks like a key, no artifact has it, and no model is called so.
     """
     published = _published(model, store)
     if published is not None:
         return _described(published)
-    request = base_request(model, store, offline=execution.offline)
+    try:
+        request = base_request(model, store, offline=execution.offline)
+    except UsageError as error:
+        if not may_be_key(model):
+            raise
+        raise KeyNotFound(f"no key in {store.root} begins with {model!r}, and {error}") from error
     located = execution.model_copy(update={"sources": {**execution.sources, **request.located}})
     execute(request.stage, store, located, make_reporter())
     return FoundBase(request.key, request.template, request.precision)
@@ -139,10 +144,15 @@ def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBas
     return find_base(model, store, execution), None
 
 
+def may_be_key(text: str) -> bool:
+    """Whether what a user named can be meant as a key, or the beginning of one."""
+    is_hex = len(text) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in text)
+    return is_hex and not Path(text).is_dir()
+
+
 def _published(model: str, store: Store) -> Artifact | None:
     """The artifact whose key starts with `model`, if it can be meant as a key."""
-    is_hex = len(model) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in model)
-    if not is_hex or Path(model).is_dir():
+    if not may_be_key(model):
         return None
     try:
         artifact = store.artifact(store.resolve(model))

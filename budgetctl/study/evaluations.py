@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from budgetctl.errors import UsageError
 from budgetctl.models.checkpoints import CHECKPOINT_STAGES
-from budgetctl.study.bases import MIN_PREFIX
+from budgetctl.study.bases import may_be_key
 from store import Artifact, Store
 from store.errors import KeyNotFound
 
@@ -19,8 +18,7 @@ COMPARABLE = ("eval", "perplexity")
 
 def generation_named(key: str, store: Store) -> Artifact | None:
     """The generation that `key` names, None where it names something else (a model, a folder)."""
-    is_hex = len(key) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in key)
-    if not is_hex or Path(key).is_dir():
+    if not may_be_key(key):
         return None
     try:
         artifact = store.artifact(store.resolve(key))

@@ -205,6 +205,42 @@ def test_a_key_that_begins_like_no_artifact(study: Study) -> None:
     assert (code, out) == (3, "")
 
 
+@pytest.mark.parametrize("command", ["eval", "gen"])
+def test_what_looks_like_a_key_may_be_one_or_a_model(study: Study, command: str) -> None:
+    unknown = "deadbeef"
+    assert not any(artifact.key.startswith(unknown) for artifact in study.store.artifacts())
+    (error,) = study.call(command, unknown, "--data", study.rows, check=3)
+    assert f"no key in {study.store.root} begins with '{unknown}'" in error
+    assert f"there is no base model '{unknown}': no such folder" in error
+    (error,) = study.call(command, "no-model", "--data", study.rows, check=2)
+    assert "no key" not in error
+
+
+def test_rows_of_ones_own_without_a_prompt_that_is_too_long(study: Study, tmp_path: Path) -> None:
+    """What the refusal advises."""
+
+    def rows(*questions: str) -> str:
+        file = tmp_path / f"{len(questions)}.jsonl"
+        file.write_text("".join(json.dumps({"q": question, "a": "2"}) + "\n" for question in questions))
+        columns = (
+            "--set",
+            "eval.columns.prompt=q",
+            "--set",
+            "eval.columns.reference=a",
+            "--system-prompt",
+            "",
+        )
+        made = study.call(
+            "data", "gsm8k", "--kind", "eval", "--offline", "--set", f"eval.files.test=[{file}]", *columns
+        )
+        return made[0]
+
+    (error,) = study.call("eval", study.first, "--data", rows("1+1?", "1+" * 300), *SHORT, check=2)
+    assert "no room for an answer, however short" in error
+    assert "budgetctl data TASK --kind eval --set eval.files.test=[FILE]" in error
+    study.call("eval", study.first, "--data", rows("1+1?"), *SHORT)
+
+
 def test_help_of_both() -> None:
     from budgetctl.cli.app import app  # noqa: PLC0415
 
