@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from budgetctl.errors import UsageError
+from budgetctl.tasks.task import Part
 
 _CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 
@@ -33,8 +36,19 @@ class Gsm8kTask:
             text: The answer; one that was cut off is scored as it stands.
             reference: The number, or a gold solution that ends with it.
             truncated: Reported by the stage, not judged here.
+
+        Raises:
+            UsageError: The reference holds no number.
         """
         from budgetctl.scoring.gsm8k import read_answer, read_reference  # noqa: PLC0415
 
-        reading, right = read_answer(text), read_reference(reference)
+        try:
+            right = read_reference(reference)
+        except ValueError as error:
+            raise UsageError(f"the reference of a gsm8k row cannot be read: {error}") from error
+        reading = read_answer(text)
         return {"strict": float(reading.strict == right), "flexible": float(reading.flexible == right)}
+
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """None: an answer is right or wrong as a whole."""
+        return ()

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Part:
+    """The verdict on one part of a question, such as one of several instructions.
+
+    Attributes:
+        kind: What the part asks for.
+        scores: Metric name → value in [0, 1]. The metric of an evaluation is the mean over all parts of all answers.
+    """
+
+    kind: str
+    scores: Mapping[str, float]
 
 
 class Task(Protocol):
@@ -31,10 +45,10 @@ class Task(Protocol):
 
     @property
     def scorer_version(self) -> int:
-        """Raised whenever `score` may judge an old answer differently."""
+        """Raised whenever `score` or `parts` may judge an old answer differently."""
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
-        """Judge one answer.
+        """Judge one answer as a whole.
 
         Args:
             text: The generated answer, special tokens removed.
@@ -43,4 +57,12 @@ class Task(Protocol):
 
         Returns:
             Metric name → value in [0, 1].
+        """
+
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """Judge the parts of a question one by one, by metrics of their own; none where it has no parts.
+
+        Args:
+            text: As for `score`.
+            reference: As for `score`.
         """

@@ -186,6 +186,13 @@ def test_rows_from_judged_answers(store, supply, kind, count):
         run(limited, store)
 
 
+def test_verdicts_of_another_scorer_than_planned_are_refused(store, supply):
+    prompts = run(eval_data(supply, "train", 30), store)
+    identity = PairsIdentity(task="arith", scorer_version=9, kind="pref")
+    with pytest.raises(UsageError, match="planned with version 9 of the arith scorer"):
+        run(PairsStage(identity, answers_to(store, prompts, supply), prompts.key), store)
+
+
 def test_the_card_says_what_the_sides_share(store, supply, shared_data):
     overlap = card(run(preference_data(supply, 60, 1, n_sft=150), store))["overlap"]
     assert overlap["prompts"] == {"pref": 60, "sft": 150, "dev": 40, "test": 40}

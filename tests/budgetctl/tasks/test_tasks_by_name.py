@@ -10,7 +10,8 @@ import pytest
 
 from budgetctl.errors import UsageError
 from budgetctl.scoring.gsm8k import GSM8K_SCORER_VERSION
-from budgetctl.tasks import TASK_NAMES, task_named
+from budgetctl.tasks import TASK_NAMES, Part, task_in_version, task_named
+from ifeval.version import SCORER_VERSION
 
 IFEVAL_REFERENCE = json.dumps(
     {
@@ -36,7 +37,7 @@ def test_tasks_load_nothing_heavy():
         "import sys\n"
         "from budgetctl.tasks import TASK_NAMES, task_named\n"
         "[task_named(name).scorer_version for name in TASK_NAMES]\n"
-        "heavy = ('torch', 'transformers', 'numpy', 'pyarrow', 'nltk', 'ifeval')\n"
+        "heavy = ('torch', 'transformers', 'numpy', 'pyarrow', 'nltk', 'langdetect', 'ifeval.scoring')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -69,14 +70,54 @@ def test_gsm8k_reads_strictly_and_flexibly(text, reference, strict, flexible):
 
 def test_tuluif_asks_the_instruction_checkers():
     task = task_named("tuluif")
-    assert task.score("Hello there", IFEVAL_REFERENCE, False) == {
-        "prompt_strict": 1, "prompt_loose": 1, "instruction_strict": 1, "instruction_loose": 1
-    }  # fmt: skip
-    half = task.score("Hello, there", IFEVAL_REFERENCE, False)
-    assert (half["prompt_strict"], half["instruction_strict"]) == (0, 0.5)
+    assert task.score("Hello there", IFEVAL_REFERENCE, False) == {"prompt_strict": 1, "prompt_loose": 1}
+    assert task.score("Hello, there", IFEVAL_REFERENCE, False) == {"prompt_strict": 0, "prompt_loose": 0}
+    assert task.parts("Well\nHello, there\nyou", IFEVAL_REFERENCE) == [
+        Part("punctuation:no_comma", {"instruction_strict": 0, "instruction_loose": 0}),
+        Part("length_constraints:number_words", {"instruction_strict": 1, "instruction_loose": 1}),
+    ]
 
 
-@pytest.mark.parametrize("reference", ["not json", "{}", '{"key": 1, "prompt": "p"}'])
+def test_answers_of_other_tasks_have_no_parts():
+    assert [list(task_named(name).parts("#### 3", "3")) for name in ("arith", "gsm8k")] == [[], []]
+
+
+def test_tuluif_has_the_version_of_the_instruction_checkers():
+    assert task_named("tuluif").scorer_version == SCORER_VERSION
+
+
+def test_a_task_in_another_version_than_planned_is_refused():
+    assert task_in_version("arith", 1).name == "arith"
+    with pytest.raises(
+        UsageError, match="planned with version 7 of the arith scorer, and this program has version 1"
+    ):
+        task_in_version("arith", 7)
+
+
+def test_a_reference_without_a_number_is_refused():
+    with pytest.raises(UsageError, match=r"the reference of a gsm8k row cannot be read: .*'none'"):
+        task_named("gsm8k").score("3", "none", False)
+
+
+WITHOUT_ARGUMENT = json.dumps(json.loads(IFEVAL_REFERENCE) | {"kwargs": [{}, {"relation": "at least"}]})
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "not json",
+        "{}",
+        "[1]",
+        '"x"',
+        '{"key": 1, "prompt": "p"}',
+        "[" * 100_000,
+        "1" * 5000,
+        WITHOUT_ARGUMENT,
+    ],
+    ids=range(8),
+)
 def test_tuluif_refuses_what_is_no_ifeval_prompt(reference):
     with pytest.raises(UsageError, match="not an IFEval prompt"):
         task_named("tuluif").score("x", reference, False)
+    with pytest.raises(UsageError, match="not an IFEval prompt"):
+        task_named("tuluif").parts("x", reference)
