@@ -30,6 +30,7 @@ def main() -> None:
     model = LLM(**options)
     gc.collect()
     gc.freeze()  # what the engine itself consists of never becomes garbage; looking at it again costs every step
+    refusals = _refusals()
     _reply(replies, {"ready": True})
     while True:
         request = requests.get()
@@ -37,8 +38,17 @@ def main() -> None:
             os._exit(0)
         try:
             {"generate": _generate, "logprobs": _logprobs}[request["do"]](model, request, replies)
-        except (ValueError, TypeError) as error:
+        except refusals as error:
             _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises for a request that it does not take: plain errors in 0.26, errors of its own in 0.32."""
+    try:
+        from vllm.exceptions import VLLMClientError  # noqa: PLC0415
+    except ImportError:
+        return ValueError, TypeError
+    return ValueError, TypeError, VLLMClientError
 
 
 def _read(requests: Queue[dict[str, Any]]) -> None:
@@ -80,7 +90,7 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
             tokens = TokensPrompt(prompt_token_ids=prompt["ids"])
             engine.add_request(str(place), tokens, sampling, lora_request=lora)
             added.append(str(place))
-    except (ValueError, TypeError):
+    except Exception:
         engine.abort_request(added)  # left in the queue, they would answer under the next request's numbers
         raise
     finished: list[dict[str, Any]] = []

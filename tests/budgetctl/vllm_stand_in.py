@@ -4,6 +4,7 @@ STAND_IN = {
     "__init__.py": """
 import json, os, pathlib, sys
 from types import SimpleNamespace as Some
+from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import SamplingParams
 here = pathlib.Path(os.environ["STAND_IN"])
 (here / "starts.jsonl").open("a").write(sys.argv[1] + "\\n")
@@ -17,7 +18,8 @@ class Engine:
     def __init__(self): self.waiting, self.answered = [], 0
     def add_request(self, name, prompt, sampling, lora_request=None):
         assert sampling.output_kind == "final only" and sampling.seed is None
-        if 99 in prompt["prompt_token_ids"]: raise ValueError("token 99 is out of vocabulary")
+        if 98 in prompt["prompt_token_ids"]: raise ValueError("token 98 is out of vocabulary")
+        if 99 in prompt["prompt_token_ids"]: raise VLLMClientError("token 99 is out of vocabulary")
         self.waiting.append((name, prompt["prompt_token_ids"], sampling, lora_request))
     def has_unfinished_requests(self): return bool(self.waiting)
     def abort_request(self, names): self.waiting = [one for one in self.waiting if one[0] not in names]
@@ -41,6 +43,7 @@ class SamplingParams:
     output_kind = None; seed = None
     def __init__(self, **given): self.__dict__.update(given)
 """,
+    "exceptions.py": "class VLLMClientError(Exception): pass\n",
     "inputs.py": "def TokensPrompt(**given): return given\n",
     "lora/__init__.py": "",
     "lora/request.py": """

@@ -70,10 +70,11 @@ def test_one_that_dies_while_it_scores_is_started_once_more(engine: VllmEngine, 
     assert engine.logprobs(PROMPTS[:1], [(9,)], None) == [[-9.0]]
 
 
-def test_a_refused_request_leaves_nothing_in_the_queue(engine: VllmEngine) -> None:
+@pytest.mark.parametrize(("token", "error"), [(98, "ValueError"), (99, "VLLMClientError")])
+def test_a_refused_request_leaves_nothing_in_the_queue(engine: VllmEngine, token: int, error: str) -> None:
     """Requests are numbered from 0 each time, so answers to old ones would pass for answers to new ones."""
-    with pytest.raises(BudgetctlError, match="vLLM refused: ValueError: token 99 is out of vocabulary"):
-        found(engine.generate([*PROMPTS[:3], Prompt("odd", (5, 99))], GREEDY, STOP, None))
+    with pytest.raises(BudgetctlError, match=f"vLLM refused: {error}: token {token} is out of vocabulary"):
+        found(engine.generate([*PROMPTS[:3], Prompt("odd", (5, token))], GREEDY, STOP, None))
     answers = found(engine.generate(PROMPTS[10:12], GREEDY, STOP, None))
     assert {name: answer.token_ids[0] for name, answer in answers.items()} == {"p10": 17, "p11": 18}
     assert engine.starts == 1
