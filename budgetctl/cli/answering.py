@@ -141,5 +141,14 @@ def check_options(context: typer.Context, question: Question) -> None:
     """
     if question.data is not None:
         refuse_given(context, ROWS, f"--data {question.data[:12]} says which rows are asked")
-    if question.engine == "vllm":
+    check_batch(context, question.engine)
+
+
+def check_batch(context: typer.Context, engine: str) -> None:
+    """Refuse a batch for an engine that sets its own.
+
+    Raises:
+        UsageError: There is one.
+    """
+    if engine == "vllm":
         refuse_given(context, ("batch",), "vLLM derives its batches itself")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from budgetctl.cli.answering import check_batch
 from budgetctl.cli.common import (
     DeviceOption,
     OfflineOption,
@@ -21,6 +22,7 @@ from budgetctl.cli.common import (
 
 
 def pairs(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Option(
@@ -96,6 +98,7 @@ def pairs(
     from budgetctl.study.requests import gen_stage, task_of  # noqa: PLC0415
     from budgetctl.tasks import task_named  # noqa: PLC0415
 
+    check_batch(context, engine)
     opened, reporter = open_store(store), make_reporter()
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)

@@ -93,3 +93,8 @@ def test_the_engine_and_its_precision_are_part_of_the_answers_key(pairs: Any, tm
     assert pairs("--precision", "bfloat16") == 0
     assert [answers.identity["precision"] for answers in made(tmp_path, "gen")] != ["float32", "float32"]
     assert len(made(tmp_path, "gen")) == 2
+
+
+def test_a_batch_for_vllm_is_refused(pairs: Any, capsys: Any) -> None:
+    assert pairs("--engine", "vllm", "--batch", "4") == 2
+    assert "vLLM derives its batches itself; leave --batch out" in capsys.readouterr().err
