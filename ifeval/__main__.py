@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ifeval.accuracy import Accuracy, Summary, summarise
-from ifeval.errors import IfevalError, ResponseError
+from ifeval.errors import IfevalError, PromptError, ResponseError
 from ifeval.prompts import PromptSet
 from ifeval.responses import Answer, read_answers, unanswered
-from ifeval.scoring import SCORER_VERSION, Scorer, Verdict
+from ifeval.scoring import Scorer, Verdict
 from ifeval.text.languages import DEFAULT_SEED
+from ifeval.version import SCORER_VERSION
 
 _BROKEN_PIPE = 141
 _INTERRUPTED = 130
@@ -31,10 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"ifeval: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         sys.exit(_BROKEN_PIPE)
+    except OSError as problem:
+        if options.debug:
+            raise
+        print(f"ifeval: cannot write to the standard output: {problem.strerror or problem}", file=sys.stderr)
+        _close_stdout()
+        sys.exit(IfevalError.exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _close_stdout() -> None:
+    """Send what is left in its buffer nowhere, or the interpreter fails on it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +93,7 @@ def _run(options: argparse.Namespace) -> None:
     prompts = PromptSet.read(options.prompts)
     answers = _complete(prompts, read_answers(options.responses, prompts), options.missing)
     scorer = Scorer(compat=options.compat, seed=options.seed)
+    _check_arguments(prompts, scorer)
     verdicts = [scorer.score(answer.prompt.instructions, answer.text) for answer in answers]
     if options.verdicts is not None:
         lines = "".join(map(_verdict_line, answers, verdicts))
@@ -94,6 +107,16 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps(_names_of_the_field(summary) | asdict(summary) | settings, indent=2))
     else:
         print(table(summary))
+
+
+def _check_arguments(prompts: PromptSet, scorer: Scorer) -> None:
+    """Build every checker before the first answer: `--compat` reads some arguments as patterns, which may be none."""
+    for prompt in prompts.prompts:
+        for instruction in prompt.instructions:
+            try:
+                scorer.checker(instruction)
+            except PromptError as problem:
+                raise PromptError(f"{prompts.name_of(prompt)}: {problem}") from problem
 
 
 def _complete(prompts: PromptSet, answers: list[Answer], missing: str) -> list[Answer]:
@@ -152,13 +175,22 @@ def table(summary: Summary) -> str:
 
 def _line(label: str, strict: Accuracy, loose: Accuracy, kind: str | None) -> str:
     cells = ""
-    count = 0
+    count, dash = 0, _dash()
     for accuracy in (strict, loose):
         share = accuracy.prompt if kind is None else accuracy.kinds[kind] if kind else accuracy.instruction
         count = share.n
-        interval = f"{100 * share.low:.1f}–{100 * share.high:.1f}"
+        interval = f"{100 * share.low:.1f}{dash}{100 * share.high:.1f}"
         cells += f"{100 * share.value:>8.1f}{interval:>14}"
     return f"{label:<45}{count:>7}{cells}"
+
+
+def _dash() -> str:
+    """A dash that the standard output can show."""
+    try:
+        "–".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "-"
+    return "–"
 
 
 if __name__ == "__main__":

@@ -98,22 +98,25 @@ def _share(flags: Iterable[tuple[Prompt, bool]]) -> Share:
     totals = [(sum(group), len(group)) for group in by_prompt.values()]
     n = sum(size for _, size in totals)
     value = sum(followed for followed, _ in totals) / n
-    low, high = _wilson(value, _effective_size(value, totals))
+    low, high = _wilson(value, _effective_number(value, totals))
     return Share(value, low, high, n)
 
 
-def _effective_size(value: float, totals: Sequence[tuple[int, int]]) -> float:
+def _effective_number(value: float, totals: Sequence[tuple[int, int]]) -> float:
     """How many independent verdicts would vary as much as these, which go together within a prompt.
 
-    p(1−p)/V, with V the linearised variance of a ratio of sums over prompts (Cochran, "Sampling Techniques",
-    1977, section 6.4): never more than there are verdicts, and the number of prompts where V is 0.
+    p(1−p)/V, with V the variance of a ratio of sums over prompts (Cochran, "Sampling Techniques", 1977, section 6.4).
+    Few prompts can be alike by chance, so V is mixed with the largest variance that p allows, that of prompts whose
+    verdicts all agree (Kish, "Survey Sampling", 1965, section 8.2), which weighs as much as one of the prompts. Never
+    more than there are verdicts; the number of prompts where each has one.
     """
     prompts, n = len(totals), sum(size for _, size in totals)
-    squares = sum((followed - value * size) ** 2 for followed, size in totals)
-    if prompts == 1 or squares == 0.0:
-        return float(prompts)
-    variance = squares * prompts / (prompts - 1) / n**2
-    return min(value * (1.0 - value) / variance, float(n))
+    alike = sum(size * size for _, size in totals) / n**2
+    spread = value * (1.0 - value)
+    if spread == 0.0:
+        return 1.0 / alike
+    seen = sum((followed - value * size) ** 2 for followed, size in totals) / n**2
+    return min(float(n), spread * prompts / ((prompts - 1) * seen + spread * alike))
 
 
 def _wilson(value: float, n: float) -> tuple[float, float]:

@@ -16,7 +16,8 @@ class Toolbox:
     """What checkers share: text models, loaded when first used, and the choice of rules.
 
     Attributes:
-        compat: Reproduce lm-eval's verdicts also where it has a bug (see `docs/reference/ifeval.md`).
+        compat: Reproduce lm-eval's verdicts also where it has a bug (listed in
+            `docs/decisions/0202-ifeval-differences.md`).
         languages: The seeded language detector.
         sentences: The sentence splitter.
         draws: Only used with `compat`, for the one kind that lm-eval decides by drawing a letter.

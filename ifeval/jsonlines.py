@@ -27,6 +27,10 @@ def read_json_lines(path: Path, error: type[IfevalError]) -> Iterator[tuple[str,
             value = json.loads(line)
         except json.JSONDecodeError as problem:
             raise error(f"{where}: not JSON ({problem.msg} at column {problem.colno})") from problem
+        except ValueError as problem:  # a whole number of thousands of digits
+            raise error(f"{where}: a number is too long to be read ({problem})") from problem
+        except RecursionError as problem:
+            raise error(f"{where}: lists or objects are nested too deeply to be read") from problem
         if not isinstance(value, dict):
             raise error(f"{where}: a line must be a JSON object, got {type(value).__name__}")
         yield where, value

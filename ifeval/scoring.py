@@ -9,9 +9,6 @@ from ifeval.instruction import Instruction
 from ifeval.registry import checker_for
 from ifeval.text.languages import DEFAULT_SEED, LanguageDetector
 
-SCORER_VERSION = 1
-"""Raised whenever a verdict may change, so that stored scores tell which rules they follow."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -31,7 +28,8 @@ class Scorer:
     """Scores answers; keeps checkers, text models and what they remember between answers.
 
     Args:
-        compat: Reproduce lm-eval's verdicts also where it has a bug (listed in `docs/reference/ifeval.md`).
+        compat: Reproduce lm-eval's verdicts also where it has a bug (listed in
+            `docs/decisions/0202-ifeval-differences.md`).
         seed: Seed of the language detection, and of lm-eval's drawn letters with `compat`.
     """
 

@@ -32,7 +32,7 @@ class Comparison:
         wins, losses, draws: items on which left did better, worse, the same; None if not paired.
         unshared: items that only one side answered.
         mcnemar: exact test, where every item is right or wrong and each side is one model.
-        bootstrap: percentile interval of the paired difference, resampling items; None if not paired.
+        bootstrap: percentile interval of the paired difference over items; None if not paired.
     """
 
     left: Estimate
@@ -91,7 +91,7 @@ class Comparison:
                 f"{self.mcnemar.only_first} only by the first, {self.mcnemar.only_second} only by the second"
             )
             lines.append(f"McNemar's exact test: p = {self.mcnemar.p_value:.2g} (right {only})")
-        if self.bootstrap is not None and self.bootstrap.half_width > 0:
+        if self.bootstrap is not None:
             lines.append(f"bootstrap over items: {self.bootstrap.low:+.3f} to {self.bootstrap.high:+.3f}")
         if self.unshared:
             lines.append(

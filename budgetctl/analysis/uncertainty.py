@@ -136,27 +136,31 @@ def estimate(replicates: Sequence[CellResult], noise: SeedNoise, confidence: flo
 def difference(
     left: Sequence[CellResult], right: Sequence[CellResult], noise: SeedNoise, confidence: float = 0.95
 ) -> Difference:
-    """Left minus right: item by item where both answered the same items, else from the two variances."""
-    mean = float(np.mean([_score(c) for c in left]) - np.mean([_score(c) for c in right]))
-    seed_variance = noise.sd**2 * (1 / len(left) + 1 / len(right))
+    """Left minus right: item by item where both answered the same items, else as two independent samples.
+
+    The interval of independent samples is squared and added from those of the two means (Newcombe 1998, Statistics in
+    Medicine 17, method 10; Zou and Donner 2008, ibid. 27), so it has a width also where all items of both are alike.
+    """
     paired = paired_items(left, right)
-    if paired is not None and len(paired) > 1:
-        mean = float(paired.mean())
-        item_variance: float | None = float(paired.var(ddof=1)) / len(paired)
-        if item_variance == 0.0 and noise.sd == 0.0:
-            item_variance = 1.0 / len(paired) ** 2  # identical answers: less than one item's worth is unseen
-        n_items: int | None = len(paired)
-    else:
-        left_variance, left_items = _item_variance(left)
-        right_variance, right_items = _item_variance(right)
-        known = left_variance is not None and right_variance is not None
-        item_variance = (left_variance or 0.0) + (right_variance or 0.0) if known else None
-        n_items = min(left_items, right_items) if left_items and right_items else None
-    if item_variance is None and noise.df == 0:
+    if paired is None or len(paired) < 2:
+        return _independent(estimate(left, noise, confidence), estimate(right, noise, confidence))
+    mean = float(paired.mean())
+    seed_variance = noise.sd**2 * (1 / len(left) + 1 / len(right))
+    item_variance = float(paired.var(ddof=1)) / len(paired)
+    if item_variance == 0.0 and noise.sd == 0.0:
+        item_variance = 1.0 / len(paired) ** 2  # identical answers: less than one item's worth is unseen
+    half = _factor(item_variance, seed_variance, noise, confidence) * math.sqrt(item_variance + seed_variance)
+    return Difference(mean, mean - half, mean + half, True, len(paired))
+
+
+def _independent(left: Estimate, right: Estimate) -> Difference:
+    mean = left.mean - right.mean
+    n_items = min(left.n_items, right.n_items) if left.n_items and right.n_items else None
+    if left.low is None or left.high is None or right.low is None or right.high is None:
         return Difference(mean, None, None, False, n_items)
-    factor = _factor(item_variance or 0.0, seed_variance, noise, confidence)
-    half = factor * math.sqrt((item_variance or 0.0) + seed_variance)
-    return Difference(mean, mean - half, mean + half, paired is not None, n_items)
+    below = math.hypot(left.mean - left.low, right.high - right.mean)
+    above = math.hypot(left.high - left.mean, right.mean - right.low)
+    return Difference(mean, mean - below, mean + above, False, n_items)
 
 
 def paired_items(left: Sequence[CellResult], right: Sequence[CellResult]) -> FloatArray | None:

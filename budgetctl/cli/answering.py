@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,6 +48,12 @@ BatchOption = Annotated[
     int | None,
     typer.Option(min=1, help="Prompts generated at once; default: derived.", show_default=False),
 ]
+
+
+ROWS = ("task", "split", "size", "path")
+"""Options that say which rows are asked."""
+ANSWERS = ("decoding", "samples", "max_new_tokens", "seed", "engine")
+"""Options that say how they are answered."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +107,48 @@ def gen_stage_of(question: Question, base: FoundBase, checkpoint: str | None, pr
         seed=question.seed,
         engine=question.engine,
     )
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options that would be passed over in silence.
+
+    Args:
+        context: Of the command.
+        names: Its parameters that have no meaning here.
+        why: What makes them so.
+
+    Raises:
+        UsageError: One of them stands on the command line.
+    """
+    from budgetctl.errors import UsageError  # noqa: PLC0415
+
+    given = [f"--{name.replace('_', '-')}" for name in names if was_given(context, name)]
+    if given:
+        raise UsageError(f"{why}; leave {', '.join(given)} out")
+
+
+def check_options(context: typer.Context, question: Question) -> None:
+    """Refuse options that contradict each other, whatever is asked.
+
+    Raises:
+        UsageError: Rows are described beside `--data`, or a batch is set for an engine that sets its own.
+    """
+    if question.data is not None:
+        refuse_given(context, ROWS, f"--data {question.data[:12]} says which rows are asked")
+    check_batch(context, question.engine)
+
+
+def check_batch(context: typer.Context, engine: str) -> None:
+    """Refuse a batch for an engine that sets its own.
+
+    Raises:
+        UsageError: There is one.
+    """
+    if engine == "vllm":
+        refuse_given(context, ("batch",), "vLLM derives its batches itself")

@@ -26,7 +26,17 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE")]
+
+
+def _device(name: str) -> str:
+    from budgetctl.devices import checked_device  # noqa: PLC0415
+
+    return checked_device(name)
+
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N.", envvar="BUDGETCTL_DEVICE", callback=_device)
+]
 MicroBatchOption = Annotated[
     int | None,
     typer.Option(
@@ -204,11 +214,23 @@ def finished(
     reporter = make_reporter(quiet="BUDGETCTL_QUIET" in os.environ)
     with stop_on_signals() as stop:
         outcome = execute(stage, store, execution, reporter, should_stop=stop, keep=keep, steal=steal)
+    made = outcome.artifact
     how = f"found in {store.root}" if outcome.hit else f"done in {outcome.wall_s:.1f} s"
-    reporter.say(
-        f"{stage.name} {outcome.artifact.key[:12]}: {how}  {figures(outcome.artifact.metrics)}".rstrip()
-    )
-    return outcome.artifact
+    told = (f"{stage.name} {made.key[:12]}: {how}", cut_answers(made, store), figures(made.metrics))
+    reporter.say("  ".join(part for part in told if part))
+    return made
+
+
+def cut_answers(artifact: Artifact, store: Store) -> str:
+    """How many of the answers that an artifact holds, or scores, were cut off; empty where none was."""
+    cut = artifact.metrics.get("truncated")
+    if artifact.stage not in ("gen", "eval") or not cut:
+        return ""
+    told = f"{cut} of {artifact.metrics['answers']} answers cut"
+    generation = artifact.key if artifact.stage == "gen" else artifact.parents["gen"]
+    if not store.has(generation):  # collected; the evaluation stays
+        return told
+    return f"{told} at {store.artifact(generation).identity['decoding']['max_new_tokens']} tokens"
 
 
 def figures(metrics: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from budgetctl.cli.answering import check_batch
 from budgetctl.cli.common import (
     DeviceOption,
     OfflineOption,
@@ -100,6 +101,7 @@ def pairs(
 
     if kind == "sft":
         refuse_useless(context, ("rejected",), "best-of-n rows reject nothing")
+    check_batch(context, engine)
     opened, reporter = open_store(store), make_reporter()
     execution = Execution(device=device, threads=threads, offline=offline, generation_batch=batch)
     base, checkpoint = find_start(model, opened, execution)

@@ -1,14 +1,18 @@
-"""`budgetctl eval`: scores, pass@k and perplexity of one model, and two models against each other."""
+"""`budgetctl eval`: scores, pass@k and perplexity of one model."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from budgetctl.cli.answering import (
+    ANSWERS,
+    ROWS,
     BatchOption,
     DataOption,
     DecodingOption,
@@ -22,8 +26,11 @@ from budgetctl.cli.answering import (
     SizeOption,
     SplitOption,
     TaskOption,
+    check_options,
     gen_stage_of,
     prompts_of,
+    refuse_given,
+    was_given,
 )
 from budgetctl.cli.common import (
     DeviceOption,
@@ -35,10 +42,11 @@ from budgetctl.cli.common import (
     finished,
     open_store,
 )
+from budgetctl.cli.eval_diff import diff
 
 if TYPE_CHECKING:
     from budgetctl.stages.gen import GenStage
-    from budgetctl.stages.stage import Execution
+    from budgetctl.stages.stage import Execution, Stage
     from budgetctl.study.bases import FoundBase
     from store import Artifact, Store
 
@@ -56,6 +64,7 @@ class ScoreByDefault(TyperGroup):
 
 
 app = typer.Typer(cls=ScoreByDefault, no_args_is_help=True)
+app.command("diff")(diff)
 
 
 @app.callback(invoke_without_command=True)
@@ -68,6 +77,7 @@ def evaluate() -> None:
 
 @app.command(SCORE)
 def score(
+    context: typer.Context,
     key: Annotated[
         str,
         typer.Argument(help="Key of generations, or a checkpoint or base that is to answer first."),
@@ -114,53 +124,53 @@ def score(
         raise UsageError(
             "--perplexity takes gold or greedy answers; leave --pass-at, --samples and --decoding out"
         )
-    if decoding == "greedy" and samples > 1:
+    if samples > 1 and not was_given(context, "decoding"):
         decoding = "sample"
+    question = Question(data, task, split, size, path, decoding, samples, max_new_tokens, seed, engine)
+    check_options(context, question)
     opened = open_store(store)
     execution = Execution(
         device=device, threads=threads, offline=offline, generation_batch=batch, processes=processes
     )
-    question = Question(data, task, split, size, path, decoding, samples, max_new_tokens, seed, engine)
-    keep: dict[str, object] = {}
+    work = Work(context, opened, execution, steal)
     try:
-        if perplexity is None:
-            found = _scored(key, question, ks, opened, execution, steal, keep)
-        else:
-            found = _perplexity(key, question, perplexity, opened, execution, steal, keep)
+        found = (
+            _scored(key, question, ks, work)
+            if perplexity is None
+            else _perplexity(key, question, perplexity, work)
+        )
     finally:
-        close_engines(keep)
-    print(json.dumps({"key": found.key, **found.metrics}) if json_ else found.key)
+        close_engines(work.keep)
+    print(json.dumps({"key": found.key, **found.metrics, **kinds_of(found)}) if json_ else found.key)
 
 
-@app.command("diff")
-def diff(
-    left: Annotated[
-        str, typer.Argument(help="Key of an evaluation, a perplexity, generations or a checkpoint.")
-    ],
-    right: Annotated[str, typer.Argument(help="Another one of the same rows.")],
-    store: StoreOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Compare two models on the same prompts: McNemar's test, a bootstrap over prompts, and a verdict.
+@dataclass(frozen=True)
+class Work:
+    """What the ways to a result share."""
 
-    Generations are scored first. A checkpoint stands for its evaluation on the rows, and with the decoding, that
-    both sides were evaluated on.
+    context: typer.Context
+    store: Store
+    execution: Execution
+    steal: bool
+    keep: dict[str, object] = field(default_factory=dict)
 
-    Example: budgetctl eval diff $S $P
-    """
-    from budgetctl.study.evaluations import comparable  # noqa: PLC0415
+    def finished(self, stage: Stage) -> Artifact:
+        """Run one stage, or find it."""
+        return finished(stage, self.store, self.execution, self.steal, self.keep)
 
-    opened = open_store(store, create=False)
-    first, second = comparable(left, right, opened)
-    if first.stage == "perplexity":
-        from budgetctl.study.evaluations import compared_perplexities  # noqa: PLC0415
 
-        ratio = compared_perplexities(first, second)
-        print(json.dumps(ratio.as_json()) if json_ else ratio.as_text(), end="\n" if json_ else "")
-        return
-    from budgetctl.cli.report_parts import print_comparison  # noqa: PLC0415
+def kinds_of(evaluation: Artifact) -> dict[str, Any]:
+    """The shares of each kind of part, by kind and metric, where the task judges parts."""
+    from budgetctl.stages.eval import KINDS_FILE  # noqa: PLC0415
 
-    print_comparison(first, second, json_)
+    if KINDS_FILE not in evaluation.files:
+        return {}
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kinds: dict[str, dict[str, Any]] = {}
+    for row in pq.read_table(evaluation.path(KINDS_FILE)).to_pylist():
+        kinds.setdefault(row.pop("kind"), {})[row.pop("metric")] = row
+    return {"kinds": kinds}
 
 
 def ks_from(text: str) -> tuple[int, ...]:
@@ -177,49 +187,39 @@ def ks_from(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _scored(
-    key: str,
-    question: Question,
-    ks: tuple[int, ...],
-    opened: Store,
-    execution: Execution,
-    steal: bool,
-    keep: dict[str, object],
-) -> Artifact:
+def _scored(key: str, question: Question, ks: tuple[int, ...], work: Work) -> Artifact:
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.study.evaluations import generation_named  # noqa: PLC0415
     from budgetctl.study.requests import eval_stage  # noqa: PLC0415
 
-    generation = generation_named(key, opened)
-    if generation is None:
-        stage, _ = _asked(key, question, opened, execution)
-        samples = stage.identity.decoding.samples
-        if max(ks, default=0) > samples:
-            raise UsageError(
-                f"pass@{max(ks)} needs at least {max(ks)} answers a prompt; add --samples {max(ks)}"
-            )
-        generation = finished(stage, opened, execution, steal, keep)
-    return finished(eval_stage(generation, opened, ks), opened, execution, steal)
+    generation = generation_named(key, work.store)
+    if generation is not None:
+        _refuse_beside_answers(key, work.context, ("data", *ROWS, *ANSWERS))
+    else:
+        stage, _ = _asked(key, question, work)
+        samples, most = stage.identity.decoding.samples, max(ks, default=0)
+        if most > samples:
+            counted = question.decoding.startswith("sample-")
+            advice = f"say --decoding sample-{most}" if counted else f"add --samples {most}"
+            raise UsageError(f"pass@{most} needs at least {most} answers a prompt; {advice}")
+        generation = work.finished(stage)
+    return work.finished(eval_stage(generation, work.store, ks))
 
 
-def _perplexity(
-    key: str,
-    question: Question,
-    on: Literal["gold", "greedy"],
-    opened: Store,
-    execution: Execution,
-    steal: bool,
-    keep: dict[str, object],
-) -> Artifact:
+def _perplexity(key: str, question: Question, on: Literal["gold", "greedy"], work: Work) -> Artifact:
     from budgetctl.errors import UsageError  # noqa: PLC0415
     from budgetctl.study.bases import find_start  # noqa: PLC0415
     from budgetctl.study.evaluations import generation_named  # noqa: PLC0415
     from budgetctl.study.requests import perplexity_stage  # noqa: PLC0415
 
-    generation = generation_named(key, opened)
+    generation = generation_named(key, work.store)
     if generation is not None:
+        shaping = [
+            name for name in ANSWERS if name != "engine"
+        ]  # an engine scores the answers that are there
+        _refuse_beside_answers(key, work.context, ("data", *ROWS, *shaping))
         model = generation.parents.get("checkpoint") or generation.parents["base"]
-        base, checkpoint = find_start(model, opened, execution)
+        base, checkpoint = find_start(model, work.store, work.execution)
         prompts = generation.parents["prompts"]
         if on == "greedy" and generation.identity["decoding"]["temperature"] > 0:
             raise UsageError(
@@ -227,21 +227,27 @@ def _perplexity(
                 f"{generation.identity['decoding']['temperature']:g}, not greedily; give the model's key instead"
             )
     elif on == "greedy":
-        stage, base = _asked(key, question, opened, execution)
-        generation = finished(stage, opened, execution, steal, keep)
+        stage, base = _asked(key, question, work)
+        generation = work.finished(stage)
         checkpoint, prompts = stage.checkpoint, stage.prompts
     else:
-        base, checkpoint = find_start(key, opened, execution)
-        prompts = prompts_of(question, checkpoint, opened, execution).key
+        refuse_given(work.context, ("max_new_tokens", "seed"), "gold answers are not generated")
+        base, checkpoint = find_start(key, work.store, work.execution)
+        prompts = prompts_of(question, checkpoint, work.store, work.execution).key
     answers = generation.key if on == "greedy" and generation is not None else None
-    wanted = perplexity_stage(base, checkpoint, prompts, answers, question.engine)
-    return finished(wanted, opened, execution, steal, keep)
+    return work.finished(perplexity_stage(base, checkpoint, prompts, answers, question.engine))
 
 
-def _asked(key: str, question: Question, opened: Store, execution: Execution) -> tuple[GenStage, FoundBase]:
+def _refuse_beside_answers(key: str, context: typer.Context, names: Iterable[str]) -> None:
+    refuse_given(
+        context, names, f"{key} names generations, whose answers are there (for others give the model's key)"
+    )
+
+
+def _asked(key: str, question: Question, work: Work) -> tuple[GenStage, FoundBase]:
     """The generation that lets a named model answer, and its base."""
     from budgetctl.study.bases import find_start  # noqa: PLC0415
 
-    base, checkpoint = find_start(key, opened, execution)
-    prompts = prompts_of(question, checkpoint, opened, execution)
+    base, checkpoint = find_start(key, work.store, work.execution)
+    prompts = prompts_of(question, checkpoint, work.store, work.execution)
     return gen_stage_of(question, base, checkpoint, prompts), base

@@ -20,6 +20,7 @@ from budgetctl.cli.answering import (
     SizeOption,
     SplitOption,
     TaskOption,
+    check_options,
     gen_stage_of,
     prompts_of,
 )
@@ -35,6 +36,7 @@ from budgetctl.cli.common import (
 
 
 def gen(
+    context: typer.Context,
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Checkpoints' keys, or bases (key, name, folder).")
     ],
@@ -70,6 +72,7 @@ def gen(
         device=device, threads=threads, offline=offline, generation_batch=batch, processes=processes
     )
     question = Question(data, task, split, size, path, decoding, samples, max_new_tokens, seed, engine)
+    check_options(context, question)
     stages = []
     for model in models:
         base, checkpoint = find_start(model, opened, execution)

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 
 from budgetctl.engines.protocol import Answer
+from store.files import fsync_path
 
 SCHEMA = pyarrow.schema([
     ("prompt_id", pyarrow.string()),
@@ -23,23 +24,33 @@ SCHEMA = pyarrow.schema([
 
 
 class AnswerParts:
-    """Numbered Parquet files in a folder, each written whole or not at all."""
+    """Numbered Parquet files in a folder, each written whole or not at all.
+
+    Attributes:
+        damaged: Names of parts that could not be read (a disk's fault can empty a finished file). They are removed, so
+            that their answers count as missing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._count = sum(1 for _ in self._folder.glob("part-*.parquet"))
+        self._records: list[dict[str, Any]] = []
+        self._next = 0
+        damaged = []
+        for path in sorted(self._folder.glob("part-*.parquet")):
+            self._next = int(path.stem.removeprefix("part-")) + 1
+            try:
+                self._records += pyarrow.parquet.read_table(path, columns=SCHEMA.names).to_pylist()
+            except (OSError, pyarrow.ArrowException) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the system's refusal (no permission, say), not a fault of the bytes
+                damaged.append(path.name)
+                path.unlink()
+        self.damaged = tuple(damaged)
 
     def done(self) -> frozenset[tuple[str, int]]:
         """Return (prompt, sample) of every answer that is there."""
-        return frozenset((record["prompt_id"], record["sample"]) for record in self.records())
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return every answer as a row of the schema."""
-        return [
-            record for path in sorted(self._folder.glob("part-*.parquet"))
-            for record in pyarrow.parquet.read_table(path).to_pylist()
-        ]  # fmt: skip
+        return frozenset((record["prompt_id"], record["sample"]) for record in self._records)
 
     def add(self, answers: Sequence[Answer], texts: Sequence[str]) -> None:
         """Write one more part."""
@@ -50,15 +61,18 @@ class AnswerParts:
             }
             for answer, text in zip(answers, texts, strict=True)
         ]  # fmt: skip
-        target = self._folder / f"part-{self._count:06d}.parquet"
+        target = self._folder / f"part-{self._next:06d}.parquet"
         unfinished = target.with_suffix(".unfinished")
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, schema=SCHEMA), unfinished)
+        fsync_path(unfinished)  # before the rename, or a power cut could leave the name without the bytes
         unfinished.replace(target)
-        self._count += 1
+        fsync_path(self._folder)
+        self._records += records
+        self._next += 1
 
     def write(self, file: Path, prompt_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Write all answers to one file, in the prompts' order and by sample, and return them."""
         place = {prompt_id: index for index, prompt_id in enumerate(prompt_ids)}
-        records = sorted(self.records(), key=lambda record: (place[record["prompt_id"]], record["sample"]))
+        records = sorted(self._records, key=lambda record: (place[record["prompt_id"]], record["sample"]))
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, schema=SCHEMA), file)
         return records

@@ -118,6 +118,12 @@ class AdapterFolder:
     path: Path
 
 
+_REMEDY = (
+    "Take a base with a longer context, or a file of prompts of your own without this one (`budgetctl data TASK --kind "
+    "eval --set eval.files.test=[FILE] …`; `data.options.eval` in a recipe)."
+)
+
+
 def check_lengths(prompts: Sequence[Prompt], context: int) -> None:
     """Refuse prompts that leave no room for an answer.
 
@@ -132,7 +138,7 @@ def check_lengths(prompts: Sequence[Prompt], context: int) -> None:
         if len(prompt.ids) >= context:
             raise UsageError(
                 f"Prompt {prompt.prompt_id!r} has {len(prompt.ids)} tokens; the model's context of {context} leaves "
-                "no room for an answer. Leave it out with a length filter of `data`."
+                f"no room for an answer, however short. {_REMEDY}"
             )
 
 
@@ -147,7 +153,7 @@ def check_texts(prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], con
         if length > context:
             raise UsageError(
                 f"Prompt {prompt.prompt_id!r} with its answer has {length} tokens; the model's context is {context}. "
-                "Leave it out with a length filter of `data`."
+                f"{_REMEDY}"
             )
 
 

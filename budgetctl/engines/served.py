@@ -68,7 +68,7 @@ class ServedEngine(ABC):
             (prompt.prompt_id, sample): prompt
             for prompt in prompts for sample in range(decoding.samples) if (prompt.prompt_id, sample) not in done
         }  # fmt: skip
-        died = False
+        deaths = 0
         while left:
             try:
                 longest = max(len(prompt.ids) for prompt in left.values()) + decoding.max_new_tokens
@@ -78,17 +78,20 @@ class ServedEngine(ABC):
                         del left[answer.prompt_id, answer.sample]
                     yield answers
             except ChildDied as error:
-                self._stop()
-                if died:
-                    raise ChildDied(
-                        f"{self._name} died twice with {len(left)} answers to go. {error}"
-                    ) from error
-                died = True
+                deaths += 1
+                self._bury(error, deaths, f"{len(left)} answers to go")
 
     def logprobs(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None
     ) -> list[list[float]]:
-        """Return each answer token's log-probability after its prompt, in the order given."""
+        """Return each answer token's log-probability after its prompt, in the order given.
+
+        A process that dies is started again once.
+
+        Raises:
+            UsageError: An answer does not fit behind its prompt, or the adapter belongs to another base.
+            BudgetctlError: The adapter changes nothing, or the process died twice.
+        """
         check_texts(prompts, answers, self._context - 1)  # vLLM always adds a token of its own
         if not prompts:
             return []
@@ -96,8 +99,14 @@ class ServedEngine(ABC):
             {"ids": [*prompt.ids, *answer], "first": len(prompt.ids)}
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
-        child = self._ready(max(len(text["ids"]) for text in texts) + 1, adapter)
-        return self._scores(child, texts, adapter)
+        deaths = 0
+        while True:
+            try:
+                child = self._ready(max(len(text["ids"]) for text in texts) + 1, adapter)
+                return self._scores(child, texts, adapter)
+            except ChildDied as error:
+                deaths += 1
+                self._bury(error, deaths, f"{len(texts)} texts to score")
 
     @property
     def start_s(self) -> float:
@@ -114,6 +123,12 @@ class ServedEngine(ABC):
         atexit.unregister(self.close)
         self._stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _bury(self, error: ChildDied, deaths: int, left: str) -> None:
+        """Clear away a process that died; the second one of a request is the last."""
+        self._stop()
+        if deaths > 1:
+            raise ChildDied(f"{self._name} died twice with {left}. {error}") from error
 
     def _answers(
         self,

@@ -30,6 +30,7 @@ def main() -> None:
     model = LLM(**options)
     gc.collect()
     gc.freeze()  # what the engine itself consists of never becomes garbage; looking at it again costs every step
+    refusals = _refusals()
     _reply(replies, {"ready": True})
     while True:
         request = requests.get()
@@ -37,8 +38,17 @@ def main() -> None:
             os._exit(0)
         try:
             {"generate": _generate, "logprobs": _logprobs}[request["do"]](model, request, replies)
-        except (ValueError, TypeError) as error:
+        except refusals as error:
             _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises for a request that it does not take: plain errors in 0.26, errors of its own in 0.32."""
+    try:
+        from vllm.exceptions import VLLMClientError  # noqa: PLC0415
+    except ImportError:
+        return ValueError, TypeError
+    return ValueError, TypeError, VLLMClientError
 
 
 def _read(requests: Queue[dict[str, Any]]) -> None:
@@ -67,17 +77,22 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
 
     engine, lora, decoding = model.llm_engine, _lora(request), request["decoding"]
     greedy = decoding["temperature"] == 0
-    for place, (number, _, seed) in enumerate(request["asked"]):
-        prompt = request["prompts"][number]
-        sampling = SamplingParams(
-            temperature=decoding["temperature"], top_p=decoding["top_p"], top_k=decoding["top_k"] or -1,
-            max_tokens=prompt["limit"], seed=None if greedy else seed, logprobs=0, flat_logprobs=True,
-            detokenize=False, stop_token_ids=request["stop_ids"], ignore_eos=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )  # fmt: skip
-        engine.add_request(
-            str(place), TokensPrompt(prompt_token_ids=prompt["ids"]), sampling, lora_request=lora
-        )
+    added: list[str] = []
+    try:
+        for place, (number, _, seed) in enumerate(request["asked"]):
+            prompt = request["prompts"][number]
+            sampling = SamplingParams(
+                temperature=decoding["temperature"], top_p=decoding["top_p"], top_k=decoding["top_k"] or -1,
+                max_tokens=prompt["limit"], seed=None if greedy else seed, logprobs=0, flat_logprobs=True,
+                detokenize=False, stop_token_ids=request["stop_ids"], ignore_eos=True,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )  # fmt: skip
+            tokens = TokensPrompt(prompt_token_ids=prompt["ids"])
+            engine.add_request(str(place), tokens, sampling, lora_request=lora)
+            added.append(str(place))
+    except Exception:
+        engine.abort_request(added)  # left in the queue, they would answer under the next request's numbers
+        raise
     finished: list[dict[str, Any]] = []
     while engine.has_unfinished_requests():
         for output in engine.step():

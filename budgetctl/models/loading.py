@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from budgetctl.devices import checked_device
 from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.models.registry import Precision
 
@@ -37,17 +38,22 @@ def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there.
 
     Raises:
-        UsageError: A GPU was asked for and there is none.
+        UsageError: No device is called so, or a GPU was asked for that is not there.
     """
     import torch  # noqa: PLC0415
 
-    if name == "auto":
+    if checked_device(name) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"Device '{name}' was asked for, but torch sees no GPU here. Use --device cpu or auto."
-        )
+    if device.type == "cuda":
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= gpus:
+            seen = (
+                "no GPU" if gpus == 0 else "one GPU, cuda:0," if gpus == 1 else f"{gpus} GPUs, from cuda:0,"
+            )
+            raise UsageError(
+                f"Device '{name}' was asked for, but torch sees {seen} here. Use --device cpu or auto."
+            )
     return device
 
 

@@ -1,43 +1,13 @@
-"""Percentile bootstrap over prompts (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993)."""
-
-from collections.abc import Hashable, Sequence
+"""Bootstraps over prompts: resampled (Efron and Tibshirani 1993), and smoothed for scores within bounds."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from budgetctl.scoring.distributions import check_level
 from budgetctl.scoring.intervals import Interval
 
 DEFAULT_RESAMPLES = 10_000
 _WEIGHTS_PER_CHUNK = 4_000_000
-
-
-def bootstrap_mean(
-    scores: ArrayLike,
-    prompts: Sequence[Hashable] | None = None,
-    level: float = 0.95,
-    resamples: int = DEFAULT_RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Percentile interval of a mean, resampling whole prompts.
-
-    Several answers to one prompt rise and fall together, so the prompt, not the answer, is what is drawn
-    (a cluster bootstrap). Each resample draws as many prompts as there are, with replacement, and takes the
-    mean over all answers of the drawn prompts.
-
-    Args:
-        scores: One score per answer.
-        prompts: The prompt of each answer; left out, every answer is a prompt of its own.
-        level: Confidence level.
-        resamples: How many resamples.
-        seed: Seed of the resampling; the same seed gives the same interval.
-
-    Raises:
-        ValueError: no scores, a score that is not finite, or as many prompts as scores are not given.
-    """
-    sums, counts = _sums_by_prompt(_finite_row(scores), prompts)
-    means = resampled_ratios(sums, counts, resamples, seed)
-    return percentile_interval(means, level)
 
 
 def resampled_ratios(
@@ -68,30 +38,44 @@ def resampled_ratios(
     return np.concatenate(replicates)
 
 
+def smoothed_means(
+    values: NDArray[np.float64], lowest: float, highest: float, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Bayesian bootstrap replicates of a mean over prompts, with one prompt more that nobody has seen.
+
+    Resampling prompts that are alike shows no spread, although other prompts may be unlike them. Here the prompts
+    get random weights (Rubin 1981, "The Bayesian bootstrap", Annals of Statistics 9), and so does a further one, of
+    the lowest value in one half of the replicates and of the highest in the other: a Dirichlet process whose prior
+    weighs as much as one prompt and knows only the bounds (Ferguson 1973, Annals of Statistics 1). For n values of
+    which s are 1 and the others 0, the replicates are half from Beta(s, n − s + 1) and half from Beta(s + 1, n − s),
+    which is the mid-P distribution of a share (Lancaster 1961, JASA 56).
+
+    Args:
+        values: (prompts,), or (prompts, several) for several means over the same draws.
+        lowest: What a prompt can show at least.
+        highest: What it can show at most.
+        resamples: How many; rounded up to an even number.
+        seed: Of the draws.
+
+    Returns:
+        (resamples,), or (resamples, several).
+    """
+    if resamples < 1:
+        raise ValueError(f"a bootstrap needs at least one resample, got {resamples}")
+    prompts, draws = len(values), -(-resamples // 2)
+    random = np.random.default_rng(seed)
+    chunk = max(1, _WEIGHTS_PER_CHUNK // (prompts + 1))
+    replicates = []
+    for start in range(0, draws, chunk):
+        weights = random.standard_exponential((min(chunk, draws - start), prompts + 1))
+        weights /= weights.sum(axis=1, keepdims=True)
+        seen = weights[:, 1:] @ values
+        replicates += [(seen.T + weights[:, 0] * bound).T for bound in (lowest, highest)]
+    return np.concatenate(replicates)
+
+
 def percentile_interval(replicates: NDArray[np.float64], level: float) -> Interval:
     """The central `level` share of bootstrap replicates."""
     check_level(level)
     low, high = np.quantile(replicates, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Interval(float(low), float(high))
-
-
-def _finite_row(scores: ArrayLike) -> NDArray[np.float64]:
-    row = np.asarray(scores, dtype=np.float64)
-    if row.ndim != 1 or row.size == 0:
-        raise ValueError(f"scores must be a non-empty row of numbers, got shape {row.shape}")
-    if not np.isfinite(row).all():
-        raise ValueError("a score is not finite (NaN or infinite); drop or repair that answer first")
-    return row
-
-
-def _sums_by_prompt(
-    scores: NDArray[np.float64], prompts: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if prompts is None:
-        return scores, np.ones_like(scores)
-    if len(prompts) != scores.size:
-        raise ValueError(f"{scores.size} scores need as many prompts, got {len(prompts)}")
-    numbers: dict[Hashable, int] = {}
-    rows = np.array([numbers.setdefault(prompt, len(numbers)) for prompt in prompts])
-    counts = np.bincount(rows, minlength=len(numbers)).astype(np.float64)
-    return np.bincount(rows, weights=scores, minlength=len(numbers)).astype(np.float64), counts

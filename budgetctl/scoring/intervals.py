@@ -70,10 +70,11 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"an interval needs at least one trial, got n={n}")
     if not 0 <= successes <= n:
         raise ValueError(f"successes must lie between 0 and n={n}, got {successes}")
-    return _wilson_interval(successes / n, float(n), normal_quantile(level))
+    return wilson_interval(successes / n, float(n), normal_quantile(level))
 
 
-def _wilson_interval(share: float, n: float, quantile: float) -> Interval:
+def wilson_interval(share: float, n: float, quantile: float) -> Interval:
+    """Wilson's interval around a share of `n` trials, which need not be a whole number."""
     weight = quantile * quantile / n
     centre = (share + weight / 2.0) / (1.0 + weight)
     spread = quantile / (1.0 + weight) * math.sqrt(share * (1.0 - share) / n + weight / (4.0 * n))
@@ -124,7 +125,7 @@ def pooled_mean(
     if binary:
         bernoulli = mean * (1.0 - mean)
         effective = min(bernoulli / variance, float(seeds * items)) if variance > 0.0 else float(items)
-        interval = _wilson_interval(mean, effective, quantile)
+        interval = wilson_interval(mean, effective, quantile)
     else:
         spread = quantile * math.sqrt(variance)
         interval = Interval(mean - spread, mean + spread)

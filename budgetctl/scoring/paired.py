@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, resampled_ratios
+from budgetctl.scoring.bootstrap import (
+    DEFAULT_RESAMPLES,
+    percentile_interval,
+    resampled_ratios,
+    smoothed_means,
+)
 from budgetctl.scoring.intervals import Interval
 from budgetctl.scoring.perplexity import RowLoss
 
@@ -34,7 +39,7 @@ class PairedDifference:
         first: Mean score of the first checkpoint.
         second: Mean score of the second.
         difference: `second` − `first`.
-        interval: Percentile bootstrap over prompts.
+        interval: Smoothed bootstrap over prompts.
         prompts: How many prompts.
     """
 
@@ -83,13 +88,13 @@ def paired_bootstrap(
     resamples: int = DEFAULT_RESAMPLES,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of the mean difference, drawing prompts with both their scores.
+    """Percentile interval of the mean difference, each prompt taken with both its scores.
 
-    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13. With several answers a
-    prompt, give each prompt's mean.
+    A bootstrap over prompts, smoothed (`bootstrap.smoothed_means`) so that it has a width also where the two differ by
+    the same on every prompt, or on none. With several answers a prompt, give each prompt's mean.
 
     Args:
-        first: One score per prompt.
+        first: One score per prompt, within 0 … 1.
         second: One score per prompt, the prompts in the same order.
         level: Confidence level.
         resamples: How many resamples.
@@ -100,7 +105,7 @@ def paired_bootstrap(
     """
     left, right = _pair(first, second)
     differences = right - left
-    replicates = resampled_ratios(differences, np.ones_like(differences), resamples, seed)
+    replicates = smoothed_means(differences, -1.0, 1.0, resamples, seed)
     return PairedDifference(
         first=float(left.mean()),
         second=float(right.mean()),

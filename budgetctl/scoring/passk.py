@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, resampled_ratios
-from budgetctl.scoring.intervals import Interval, wilson
+from budgetctl.scoring.bootstrap import DEFAULT_RESAMPLES, percentile_interval, smoothed_means
+from budgetctl.scoring.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class PassAtK:
     Attributes:
         k: How many answers a prompt may try.
         value: Mean over prompts.
-        interval: Bootstrap over prompts; Wilson's over prompts where all have the value 0 or all 1.
+        interval: Smoothed bootstrap over prompts (`bootstrap.smoothed_means`), which has a width also where all prompts
+            have the same value.
         prompts: How many prompts.
     """
 
@@ -55,14 +56,14 @@ def pass_at_each_k(
     resamples: int = DEFAULT_RESAMPLES,
     seed: int = 0,
 ) -> list[PassAtK]:
-    """Pass@k for several k, each with a percentile interval that resamples prompts.
+    """Pass@k for several k, each with the percentile interval of a bootstrap over prompts.
 
     Args:
         right: For each prompt one flag (0 or 1) per answer; prompts may have different numbers of answers.
         ks: Which k.
         level: Confidence level.
         resamples: Bootstrap resamples.
-        seed: Seed of the bootstrap; the same prompts are drawn for every k.
+        seed: Seed of the bootstrap; prompts have the same weights for every k.
 
     Raises:
         ValueError: no prompts, flags other than 0 and 1, or a k beyond the answers of some prompt.
@@ -75,13 +76,10 @@ def pass_at_each_k(
             "pass@k needs a flag of 0 or 1 per answer; turn other scores into right or wrong first"
         )
     values = np.array([[pass_at_k(row.size, int(row.sum()), k) for k in ks] for row in flags])
-    replicates = resampled_ratios(values, np.ones(len(flags)), resamples, seed)
-    results = []
-    for place, k in enumerate(ks):
-        mean = float(values[:, place].mean())
-        if mean in (0.0, 1.0):  # all prompts alike: resampling them shows no spread, though there may be some
-            interval = wilson(mean * len(flags), len(flags), level)
-        else:
-            interval = percentile_interval(replicates[:, place], level)
-        results.append(PassAtK(k, mean, interval, len(flags)))
-    return results
+    replicates = smoothed_means(values, 0.0, 1.0, resamples, seed)
+    return [
+        PassAtK(
+            k, float(values[:, place].mean()), percentile_interval(replicates[:, place], level), len(flags)
+        )
+        for place, k in enumerate(ks)
+    ]

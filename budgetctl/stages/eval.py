@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from budgetctl.errors import BudgetctlError, UsageError
 from budgetctl.schema import Frozen
 from budgetctl.stages.stage import Metric, StageContext
+
+ANSWERS_FILE = "generations.parquet"
+VERDICTS_FILE = "verdicts.parquet"
+KINDS_FILE = "kinds.parquet"
+
+if TYPE_CHECKING:
+    from budgetctl.scoring.intervals import Interval
+    from budgetctl.stages.verdicts import VerdictTable
 
 
 class EvalIdentity(Frozen):
@@ -28,7 +36,7 @@ class EvalStage:
     """Scores every sample of a generation artifact against the references of its prompts."""
 
     name: ClassVar[str] = "eval"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     identity: EvalIdentity
     gen: str
@@ -39,22 +47,26 @@ class EvalStage:
         return {"gen": self.gen, "data": self.data}
 
     def run(self, context: StageContext) -> Mapping[str, Metric]:
-        """Write `verdicts.parquet` and return each metric's mean with its 95 % interval.
+        """Write `verdicts.parquet` and return each metric with its 95 % interval.
+
+        A metric of whole answers is the share of answers, one of parts the share of all parts of all answers. Where
+        the task judges parts, `kinds.parquet` has the same for each kind of them.
 
         Raises:
             BudgetctlError: Prompts have no generation, or generations have no prompt.
-            UsageError: pass@k was asked for with a k beyond the answers of some prompt.
+            UsageError: pass@k was asked for with a k beyond the answers of some prompt, a reference cannot be read,
+                or the scorer has another version than planned.
         """
-        import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        from budgetctl.tasks import task_named  # noqa: PLC0415
+        from budgetctl.stages.verdicts import VerdictTable  # noqa: PLC0415
+        from budgetctl.tasks import task_in_version  # noqa: PLC0415
 
-        task = task_named(self.identity.task)
+        task = task_in_version(self.identity.task, self.identity.scorer_version)
         rows = pq.read_table(context.parents["data"].path("eval.parquet"), columns=["prompt_id", "reference"])
         references = dict(zip(rows["prompt_id"].to_pylist(), rows["reference"].to_pylist(), strict=True))
         generations = pq.read_table(
-            context.parents["gen"].path("generations.parquet"),
+            context.parents["gen"].path(ANSWERS_FILE),
             columns=["prompt_id", "sample", "text", "finish_reason"],
         ).to_pylist()
         answered = {generation["prompt_id"] for generation in generations}
@@ -65,30 +77,16 @@ class EvalStage:
                 f"{lacking} prompts have no answer, {unknown} answers have no prompt"
             )
         self._check_samples(Counter(generation["prompt_id"] for generation in generations))
-        verdicts: dict[str, list[object]] = {"prompt_id": [], "sample": [], "metric": [], "value": []}
-        scores: dict[str, list[float]] = {}
-        truncated = 0
+        verdicts, truncated = VerdictTable(), 0
         with context.reporter.bar("eval", len(generations)) as bar:
             for done, generation in enumerate(generations, start=1):
-                cut = generation["finish_reason"] == "length"
+                prompt_id, text = generation["prompt_id"], generation["text"]
+                reference, cut = references[prompt_id], generation["finish_reason"] == "length"
+                scores = task.score(text, reference, truncated=cut)
+                verdicts.add(prompt_id, generation["sample"], scores, task.parts(text, reference))
                 truncated += cut
-                values = task.score(generation["text"], references[generation["prompt_id"]], truncated=cut)
-                for metric, value in values.items():
-                    verdicts["prompt_id"].append(generation["prompt_id"])
-                    verdicts["sample"].append(generation["sample"])
-                    verdicts["metric"].append(metric)
-                    verdicts["value"].append(float(value))
-                    scores.setdefault(metric, []).append(float(value))
                 bar.update(done)
-        schema = pa.schema(
-            [
-                ("prompt_id", pa.string()),
-                ("sample", pa.int32()),
-                ("metric", pa.string()),
-                ("value", pa.float64()),
-            ]
-        )
-        pq.write_table(pa.table(verdicts, schema=schema), context.draft.files / "verdicts.parquet")
+        verdicts.write(context.draft.files / VERDICTS_FILE)
         metrics: dict[str, Metric] = {
             "task": task.name,
             "primary": task.primary_metric,
@@ -96,10 +94,12 @@ class EvalStage:
             "answers": len(generations),
             "truncated": truncated,
         }
-        prompts = [generation["prompt_id"] for generation in generations]
-        for metric, values_of in scores.items():
-            metrics |= self._summary(metric, values_of, prompts)
-        return metrics
+        if verdicts.parts:
+            verdicts.write_kinds(context.draft.files / KINDS_FILE)
+            metrics["parts"] = verdicts.parts
+        for metric, share in verdicts.shares():
+            metrics |= {metric: share.value, **_ends(metric, share.interval)}
+        return metrics | self._passed(verdicts)
 
     def _check_samples(self, answers: Mapping[str, int]) -> None:
         short = {
@@ -114,35 +114,17 @@ class EvalStage:
                 f"fewer, such as {prompt!r} with {count}. Generate more (--samples) or lower k."
             )
 
-    def _summary(self, metric: str, values: Sequence[float], prompts: Sequence[str]) -> dict[str, Metric]:
-        """A metric's mean with its interval, and its pass@k.
-
-        Wilson's interval where there is one right-or-wrong verdict a prompt (or all verdicts are the same, which a
-        bootstrap cannot see beyond), else a bootstrap over prompts.
-        """
-        from budgetctl.scoring.bootstrap import bootstrap_mean  # noqa: PLC0415
-        from budgetctl.scoring.intervals import wilson  # noqa: PLC0415
+    def _passed(self, verdicts: VerdictTable) -> dict[str, Metric]:
+        """pass@k of every metric that says right or wrong."""
         from budgetctl.scoring.passk import pass_at_each_k  # noqa: PLC0415
 
-        binary, mean, distinct = set(values) <= {0.0, 1.0}, sum(values) / len(values), len(set(prompts))
-        if binary and (distinct == len(prompts) or mean in (0.0, 1.0)):
-            interval = wilson(mean * distinct, distinct)
-        else:
-            interval = bootstrap_mean(values, prompts)
-        found: dict[str, Metric] = {
-            metric: mean,
-            f"{metric}_low": interval.low,
-            f"{metric}_high": interval.high,
-        }
-        if binary and self.identity.pass_at:
-            flags: dict[str, list[float]] = {}
-            for prompt, value in zip(prompts, values, strict=True):
-                flags.setdefault(prompt, []).append(value)
-            for passed in pass_at_each_k(list(flags.values()), self.identity.pass_at):
+        found: dict[str, Metric] = {}
+        for metric, flags in verdicts.flags() if self.identity.pass_at else ():
+            for passed in pass_at_each_k(flags, self.identity.pass_at):
                 name = f"{metric}_pass@{passed.k}"
-                found |= {
-                    name: passed.value,
-                    f"{name}_low": passed.interval.low,
-                    f"{name}_high": passed.interval.high,
-                }
+                found |= {name: passed.value, **_ends(name, passed.interval)}
         return found
+
+
+def _ends(metric: str, interval: Interval) -> dict[str, Metric]:
+    return {f"{metric}_low": interval.low, f"{metric}_high": interval.high}

@@ -76,6 +76,11 @@ class GenStage:
             for row in rows
         ]
         parts = AnswerParts(context.draft.scratch / "answers")
+        if parts.damaged:
+            context.reporter.say(
+                f"gen: {', '.join(parts.damaged)} of the last attempt could not be read and was removed; its answers "
+                "are generated again"
+            )
         done = parts.done()
         total = len(prompts) * self.identity.decoding.samples
         started, new_tokens, finished, start_s = time.monotonic(), 0, len(done), 0.0

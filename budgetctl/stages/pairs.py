@@ -55,6 +55,7 @@ class PairsStage:
 
         Raises:
             ShortageError: Fewer prompts gave rows than were asked for.
+            UsageError: The scorer has another version than planned.
         """
         import json  # noqa: PLC0415
 
@@ -128,9 +129,9 @@ class PairsStage:
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         from budgetctl.data.judged import Answer  # noqa: PLC0415
-        from budgetctl.tasks import task_named  # noqa: PLC0415
+        from budgetctl.tasks import task_in_version  # noqa: PLC0415
 
-        task = task_named(self.identity.task)
+        task = task_in_version(self.identity.task, self.identity.scorer_version)
         columns = ["prompt_id", "text", "finish_reason", "logprob"]
         table = pq.read_table(context.parents["gen"].path("generations.parquet"), columns=columns)
         found: dict[str, list[Answer]] = {}

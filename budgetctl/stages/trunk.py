@@ -12,7 +12,7 @@ from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
 from budgetctl.stages.sft import demonstrations_of
 from budgetctl.stages.stage import Metric, StageContext
-from budgetctl.tasks import task_named
+from budgetctl.tasks import task_in_version, task_named
 from budgetctl.tasks.task import metric_read
 from budgetctl.training.config import Seed, SftSettings
 
@@ -72,12 +72,14 @@ class TrunkStage:
         """Train and watch.
 
         Raises:
-            UsageError: The rows are of another kind, or the dev rows are not dev rows of this task.
+            UsageError: The rows are of another kind, the dev rows are not dev rows of this task, or its scorer has
+                another version than planned.
         """
         from budgetctl.stages.training_job import run_training  # noqa: PLC0415
         from budgetctl.training.job import Watched  # noqa: PLC0415
 
         identity = self.identity
+        task_in_version(identity.task, identity.scorer_version)
         rows = demonstrations_of(context.parents["data"])
         dev = context.parents["dev"]
         require_dev_rows(dev, identity.task)

@@ -140,10 +140,11 @@ def named_base(model: str, store: Store, offline: bool = False) -> Base:
 
     Raises:
         UsageError: There is no such model, or it is a checkpoint's key.
+        KeyNotFound: It looks like a key, no artifact has it, and no model is called so.
     """
     published = _published(model, store)
     if published is None:
-        return base_request(model, store, offline=offline)
+        return _request_or_key(model, store, offline)
     if published.stage != "base":
         base = training_of(published, store).parents["base"]
         raise UsageError(
@@ -151,6 +152,15 @@ def named_base(model: str, store: Store, offline: bool = False) -> Base:
             f"`budgetctl pft --from {model}`, or give its base {base[:12]}"
         )
     return _described(published)
+
+
+def _request_or_key(model: str, store: Store, offline: bool) -> BaseRequest:
+    try:
+        return base_request(model, store, offline=offline)
+    except UsageError as error:
+        if not may_be_key(model):
+            raise
+        raise KeyNotFound(f"no key in {store.root} begins with {model!r}, and {error}") from error
 
 
 def make_base(base: Base, store: Store, execution: Execution) -> FoundBase:
@@ -167,7 +177,7 @@ def find_base(model: str, store: Store, execution: Execution) -> FoundBase:
 
     Raises:
         UsageError: There is no such model, or it is a checkpoint's key.
-        KeyNotFound: It looks like a key, and no artifact has it.
+        KeyNotFound: It looks like a key, no artifact has it, and no model is called so.
     """
     return make_base(named_base(model, store, execution.offline), store, execution)
 
@@ -195,10 +205,15 @@ def find_start(model: str, store: Store, execution: Execution) -> tuple[FoundBas
     return make_base(base, store, execution), None if start is None else start.key
 
 
+def may_be_key(text: str) -> bool:
+    """Whether what a user named can be meant as a key, or the beginning of one."""
+    is_hex = len(text) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in text)
+    return is_hex and not Path(text).is_dir()
+
+
 def _published(model: str, store: Store) -> Artifact | None:
     """The artifact whose key starts with `model`, if it can be meant as a key."""
-    is_hex = len(model) >= MIN_PREFIX and all(digit in "0123456789abcdef" for digit in model)
-    if not is_hex or Path(model).is_dir():
+    if not may_be_key(model):
         return None
     try:
         artifact = store.artifact(store.resolve(model))

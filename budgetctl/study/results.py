@@ -107,7 +107,12 @@ def why_missing(cell: PlannedCell, state: PlanState) -> tuple[str, str]:
 
 
 def _verdicts(path: object, metric: str) -> Verdicts | None:
-    """The single items' verdicts; None for a score that is not a mean over items."""
+    """The single items' verdicts, whose mean is the score; None for a score that is not a mean over items.
+
+    Where prompts have different numbers of verdicts (of instructions, say) the score p is a ratio of sums, and an item
+    with the sum s of m verdicts stands for p + (s − p·m) / mean m: these have p as their mean, and their spread is
+    that of the ratio (Cochran, "Sampling Techniques", 1977, section 6.4).
+    """
     import numpy as np  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -118,8 +123,11 @@ def _verdicts(path: object, metric: str) -> Verdicts | None:
     table = table.filter(pc.equal(table["metric"], metric))
     if not table.num_rows:
         return None
-    per_prompt = table.group_by("prompt_id").aggregate([("value", "mean")]).sort_by("prompt_id")
-    return Verdicts(
-        tuple(per_prompt["prompt_id"].to_pylist()),
-        np.asarray(per_prompt["value_mean"].to_numpy(), dtype=np.float64),
-    )
+    by_prompt = table.group_by("prompt_id").aggregate([("value", "sum"), ("value", "count")])
+    by_prompt = by_prompt.sort_by("prompt_id")
+    sums, counts = (np.asarray(by_prompt[f"value_{name}"], dtype=np.float64) for name in ("sum", "count"))
+    values = sums / counts
+    if (counts != counts[0]).any():
+        ratio = sums.sum() / counts.sum()
+        values = ratio + (sums - ratio * counts) / counts.mean()
+    return Verdicts(tuple(by_prompt["prompt_id"].to_pylist()), values)

@@ -1,6 +1,6 @@
 """Tasks: what is asked, and how an answer is scored."""
 
-from budgetctl.tasks.registry import TASK_NAMES, task_named
-from budgetctl.tasks.task import Task
+from budgetctl.tasks.registry import TASK_NAMES, task_in_version, task_named
+from budgetctl.tasks.task import Part, Task
 
-__all__ = ["TASK_NAMES", "Task", "task_named"]
+__all__ = ["TASK_NAMES", "Part", "Task", "task_in_version", "task_named"]

@@ -14,7 +14,7 @@ number) is hashed, and its hash alone decides the split it may appear in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -22,6 +22,7 @@ from typing import Literal
 from budgetctl.data.dice import Dice
 from budgetctl.errors import UsageError
 from budgetctl.tasks.final_number import final_number, same_number
+from budgetctl.tasks.task import Part
 
 Split = Literal["train", "dev", "test"]
 Operation = Literal["+", "-"]
@@ -188,3 +189,7 @@ class ArithTask:
         found = None if truncated else final_number(text)
         correct = found is not None and same_number(found, reference)
         return {"correct": float(correct), "answered": float(found is not None)}
+
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """None: an answer is right or wrong as a whole."""
+        return ()

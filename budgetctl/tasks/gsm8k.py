@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from budgetctl.errors import UsageError
+from budgetctl.tasks.task import Part
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -43,11 +44,18 @@ class Gsm8kTask:
             text: The answer; one that was cut off is scored as it stands.
             reference: The number, or a gold solution that ends with it.
             truncated: Reported by the stage, not judged here.
+
+        Raises:
+            UsageError: The reference holds no number.
         """
         from budgetctl.scoring.gsm8k import read_answer  # noqa: PLC0415
 
         reading, right = read_answer(text), _number(reference)
         return {"strict": float(reading.strict == right), "flexible": float(reading.flexible == right)}
+
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """None: an answer is right or wrong as a whole."""
+        return ()
 
 
 def _number(reference: str) -> Fraction:
@@ -61,4 +69,4 @@ def _number(reference: str) -> Fraction:
     try:
         return read_reference(reference)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"the reference of a gsm8k row cannot be read: {error}") from error

@@ -8,6 +8,22 @@ from budgetctl.tasks.task import Task
 TASK_NAMES = ("arith", "gsm8k", "tuluif")
 
 
+def task_in_version(name: str, scorer_version: int) -> Task:
+    """Return the task of that name, if its scorer has the version that a key promises.
+
+    Raises:
+        UsageError: There is no such task, or its scorer has another version.
+    """
+    task = task_named(name)
+    if task.scorer_version != scorer_version:
+        raise UsageError(
+            f"this was planned with version {scorer_version} of the {name} scorer, and this program has version "
+            f"{task.scorer_version}, which may judge otherwise; plan again: the answers that are there get new scores "
+            "under a new key"
+        )
+    return task
+
+
 def task_named(name: str) -> Task:
     """Return the task of that name.
 

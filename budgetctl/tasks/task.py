@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from budgetctl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """The verdict on one part of a question, such as one of several instructions.
+
+    Attributes:
+        kind: What the part asks for.
+        scores: Metric name → value in [0, 1]. The metric of an evaluation is the mean over all parts of all answers.
+    """
+
+    kind: str
+    scores: Mapping[str, float]
 
 
 class Task(Protocol):
@@ -33,7 +47,7 @@ class Task(Protocol):
 
     @property
     def scorer_version(self) -> int:
-        """Raised whenever `score` may judge an old answer differently."""
+        """Raised whenever `score` or `parts` may judge an old answer differently."""
 
     def check_reference(self, reference: str) -> None:
         """Check that `score` can compare answers with a reference.
@@ -43,7 +57,7 @@ class Task(Protocol):
         """
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
-        """Judge one answer.
+        """Judge one answer as a whole.
 
         Args:
             text: The generated answer, special tokens removed.
@@ -55,6 +69,14 @@ class Task(Protocol):
 
         Raises:
             UsageError: The reference is not one.
+        """
+
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """Judge the parts of a question one by one, by metrics of their own; none where it has no parts.
+
+        Args:
+            text: As for `score`.
+            reference: As for `score`.
         """
 
 

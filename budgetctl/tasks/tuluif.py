@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from budgetctl.errors import UsageError
+from budgetctl.errors import BudgetctlError, UsageError
+from budgetctl.tasks.task import Part
+from ifeval.version import SCORER_VERSION
 
 if TYPE_CHECKING:
-    from ifeval.instruction import Instruction
-    from ifeval.scoring import Scorer
+    from ifeval.prompts import Prompt
+    from ifeval.scoring import Scorer, Verdict
+
+REMEMBERED_PROMPTS = 4096
 
 
 class TuluIfTask:
@@ -23,17 +28,19 @@ class TuluIfTask:
     max_new_tokens = 1024
     primary_metric = "prompt_strict"
     loose_metric = "prompt_loose"
-    scorer_version = 1
+    scorer_version = SCORER_VERSION
 
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
+        self._prompt = lru_cache(maxsize=REMEMBERED_PROMPTS)(_read)
+        self._judged = lru_cache(maxsize=1)(self._judge)  # `score` and `parts` are asked one after the other
 
     def check_reference(self, reference: str) -> None:
         """Refuse what is no IFEval prompt, or one whose instructions have arguments that do not fit them."""
-        self._instructions(reference)
+        self._prompt(reference)
 
     def score(self, text: str, reference: str, truncated: bool) -> Mapping[str, float]:
-        """`prompt_*`: all instructions are followed; `instruction_*`: the share of them that is.
+        """Whether all instructions are followed.
 
         Args:
             text: The answer.
@@ -42,32 +49,44 @@ class TuluIfTask:
 
         Raises:
             UsageError: The reference is not such an object.
+            BudgetctlError: NLTK's model is needed and cannot be had.
         """
-        verdict = self._checkers().score(self._instructions(reference), text)
-        return {
-            "prompt_strict": float(all(verdict.strict)),
-            "prompt_loose": float(all(verdict.loose)),
-            "instruction_strict": sum(verdict.strict) / len(verdict.strict),
-            "instruction_loose": sum(verdict.loose) / len(verdict.loose),
-        }
+        verdict = self._judged(text, reference)
+        return {"prompt_strict": float(all(verdict.strict)), "prompt_loose": float(all(verdict.loose))}
 
-    def _checkers(self) -> Scorer:
+    def parts(self, text: str, reference: str) -> Sequence[Part]:
+        """Whether each instruction is followed.
+
+        Raises:
+            UsageError: As `score`.
+            BudgetctlError: As `score`.
+        """
+        verdict = self._judged(text, reference)
+        instructions = self._prompt(reference).instructions
+        return [
+            Part(one.kind, {"instruction_strict": float(strict), "instruction_loose": float(loose)})
+            for one, strict, loose in zip(instructions, verdict.strict, verdict.loose, strict=True)
+        ]
+
+    def _judge(self, text: str, reference: str) -> Verdict:
+        from ifeval.errors import MissingModelError  # noqa: PLC0415
         from ifeval.scoring import Scorer  # noqa: PLC0415
 
         self._scorer = self._scorer or Scorer()
-        return self._scorer
-
-    def _instructions(self, reference: str) -> tuple[Instruction, ...]:
-        from ifeval.errors import PromptError  # noqa: PLC0415
-        from ifeval.prompts import Prompt  # noqa: PLC0415
-
         try:
-            fields = json.loads(reference)
-            if not isinstance(fields, dict):
-                raise PromptError(f"expected an object, found a {type(fields).__name__}")
-            instructions = Prompt.of(fields).instructions
-            for instruction in instructions:
-                self._checkers().checker(instruction)
-        except (ValueError, PromptError) as error:
-            raise UsageError(f"the reference of a tuluif row is not an IFEval prompt: {error}") from error
-        return instructions
+            return self._scorer.score(self._prompt(reference).instructions, text)
+        except MissingModelError as error:
+            raise BudgetctlError(str(error)) from error
+
+
+def _read(reference: str) -> Prompt:
+    from ifeval.errors import PromptError  # noqa: PLC0415
+    from ifeval.prompts import Prompt  # noqa: PLC0415
+
+    try:
+        fields = json.loads(reference)
+        if not isinstance(fields, dict):
+            raise PromptError(f"it must be a JSON object, got {reference[:80]!r}")
+        return Prompt.of(fields)
+    except (ValueError, RecursionError, PromptError) as error:
+        raise UsageError(f"the reference of a tuluif row is not an IFEval prompt: {error}") from error

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ifeval.checker import Checker, Toolbox
+from ifeval.errors import PromptError
 from ifeval.instruction import Instruction
+from ifeval.text.language_profiles import profile_codes
 from ifeval.text.languages import LanguageDetector
 
 
@@ -22,7 +24,13 @@ class ResponseLanguage(Checker):
 
     @classmethod
     def of(cls, instruction: Instruction, tools: Toolbox) -> Self:
-        return cls(instruction.text("language"), tools.languages, undetected=tools.compat)
+        code = instruction.text("language")
+        if code not in profile_codes():
+            raise PromptError(
+                f"{instruction.kind}: language must be one of langdetect's codes ({', '.join(profile_codes())}), got "
+                f"{code!r}, which no answer could follow"
+            )
+        return cls(code, tools.languages, undetected=tools.compat)
 
     def follows(self, text: str) -> bool:
         verdict = self.languages.is_language(text, self.code)

@@ -1,5 +1,6 @@
 """langdetect's language profiles, looked up for the n-grams that texts really hold."""
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ class Profile:
     code: str
     counts: dict[str, int]
     totals: tuple[int, ...]
+
+
+@functools.cache
+def profile_codes() -> tuple[str, ...]:
+    """The languages that have a profile; each lies in a file of its name."""
+    folder = files("langdetect") / "profiles"
+    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_file()))
 
 
 def load_profiles() -> tuple[Profile, ...]:

@@ -1,4 +1,4 @@
-"""Every verdict on the official prompts compared with lm-eval's."""
+"""Every verdict on the official prompts compared with lm-eval's, on answers made for the edges and on a model's own."""
 
 import multiprocessing
 import random
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ifeval_answers import answers_for
 from ifeval_oracle import load_oracle
+from model_answers import model_answers
 
 from ifeval.prompts import Prompt
 from ifeval.registry import KINDS
@@ -26,14 +27,16 @@ UNDETECTABLE = {
 """Kinds that lm-eval takes to be followed where langdetect finds no letters at all."""
 
 Flags = tuple[tuple[bool, ...], tuple[bool, ...]]
+Cases = list[tuple[dict[str, Any], list[str]]]
+"""Prompts as their file holds them, with answers to each."""
 
 
-def oracle_verdicts(numbered: tuple[int, list[dict[str, Any]]]) -> list[list[Flags]]:
+def oracle_verdicts(part: tuple[int, Cases]) -> list[list[Flags]]:
     """lm-eval's strict and loose flags, its random letters seeded by the number of the part."""
-    number, documents = numbered
+    number, cases = part
     oracle = load_oracle()
     random.seed(number)
-    return [[_flags(oracle, document, answer) for answer in answers_for(document)] for document in documents]
+    return [[_flags(oracle, document, answer) for answer in answers] for document, answers in cases]
 
 
 def _flags(oracle: Any, document: dict[str, Any], answer: str) -> Flags:
@@ -41,40 +44,40 @@ def _flags(oracle: Any, document: dict[str, Any], answer: str) -> Flags:
     return tuple(result["inst_level_strict_acc"]), tuple(result["inst_level_loose_acc"])
 
 
-def own_verdicts(number: int, documents: list[dict[str, Any]], compat: bool) -> list[list[Flags]]:
+def own_verdicts(number: int, cases: Cases, compat: bool) -> list[list[Flags]]:
     draws_alike = Scorer(compat=compat, seed=number)
     detects_alike = Scorer(compat=compat)
     verdicts = []
-    for document in documents:
+    for document, answers in cases:
         prompt = Prompt.of(document)
         drawn = any(draws_alike.checker(instruction).draws for instruction in prompt.instructions)
         scorer = draws_alike if drawn else detects_alike
-        scored = [scorer.score(prompt.instructions, answer) for answer in answers_for(document)]
+        scored = [scorer.score(prompt.instructions, answer) for answer in answers]
         verdicts.append([(verdict.strict, verdict.loose) for verdict in scored])
     return verdicts
 
 
 @pytest.fixture(scope="module")
-def parts(documents: list[dict[str, Any]]) -> list[tuple[int, list[dict[str, Any]]]]:
-    return [(number, documents[number::PROCESSES]) for number in range(PROCESSES)]
+def parts(documents: list[dict[str, Any]]) -> list[tuple[int, Cases]]:
+    cases = [(document, answers_for(document)) for document in documents]
+    return [(number, cases[number::PROCESSES]) for number in range(PROCESSES)]
 
 
 @pytest.fixture(scope="module")
-def oracle(parts: list[tuple[int, list[dict[str, Any]]]]) -> list[list[list[Flags]]]:
+def oracle(parts: list[tuple[int, Cases]]) -> list[list[list[Flags]]]:
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(oracle_verdicts, parts))
 
 
 def _differences(
-    parts: list[tuple[int, list[dict[str, Any]]]], oracle: list[list[list[Flags]]], compat: bool
+    parts: list[tuple[int, Cases]], oracle: list[list[list[Flags]]], compat: bool
 ) -> tuple[int, list[tuple[str, int | str, str, str]]]:
     """How many verdicts, and kind, prompt, reading and answer of those that differ."""
     compared, differences = 0, []
-    for (number, documents), theirs in zip(parts, oracle, strict=True):
-        for document, own, other in zip(
-            documents, own_verdicts(number, documents, compat), theirs, strict=True
-        ):
-            for answer, mine, yours in zip(answers_for(document), own, other, strict=True):
+    for (number, cases), theirs in zip(parts, oracle, strict=True):
+        verdicts = own_verdicts(number, cases, compat)
+        for (document, answers), own, other in zip(cases, verdicts, theirs, strict=True):
+            for answer, mine, yours in zip(answers, own, other, strict=True):
                 for reading, left, right in zip(("strict", "loose"), mine, yours, strict=True):
                     for kind, flag, expected in zip(
                         document["instruction_id_list"], left, right, strict=True
@@ -88,7 +91,7 @@ def _differences(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_compat_verdicts_are_lm_evals(
-    parts: list[tuple[int, list[dict[str, Any]]]], oracle: list[list[list[Flags]]]
+    parts: list[tuple[int, Cases]], oracle: list[list[list[Flags]]]
 ) -> None:
     compared, differences = _differences(parts, oracle, compat=True)
     print(f"{compared} verdicts compared with lm-eval, {len(differences)} differ")
@@ -99,7 +102,7 @@ def test_compat_verdicts_are_lm_evals(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_without_compat_only_the_listed_bugs_differ(
-    parts: list[tuple[int, list[dict[str, Any]]]], oracle: list[list[list[Flags]]]
+    parts: list[tuple[int, Cases]], oracle: list[list[list[Flags]]]
 ) -> None:
     _, differences = _differences(parts, oracle, compat=False)
     detector = LanguageDetector()
@@ -114,6 +117,21 @@ def test_without_compat_only_the_listed_bugs_differ(
     counted = Counter(kind for kind, *_ in differences)
     print(f"differences without --compat: {dict(counted)}")
     assert set(counted) >= {"keywords:letter_frequency", "language:response_language"}
+
+
+@pytest.mark.parametrize("compat", [True, False])
+def test_a_models_own_answers_get_lm_evals_verdicts(documents: list[dict[str, Any]], compat: bool) -> None:
+    """On real answers nothing differs, with --compat or without."""
+    answers = model_answers()
+    cases = [(document, [answers[document["key"]]]) for document in documents if document["key"] in answers]
+    assert len(cases) >= 100
+    assert {kind for document, _ in cases for kind in document["instruction_id_list"]} == set(KINDS)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        oracle = list(pool.map(oracle_verdicts, [(0, cases)]))
+    compared, differences = _differences([(0, cases)], oracle, compat)
+    print(f"{compared} verdicts on a model's answers compared with lm-eval, {len(differences)} differ")
+    assert differences == []
+    assert compared == 2 * sum(len(document["instruction_id_list"]) for document, _ in cases)
 
 
 def test_every_kind_gets_both_verdicts_and_every_prompt_enough_answers(

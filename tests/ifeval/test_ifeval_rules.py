@@ -8,6 +8,7 @@ import pytest
 from ifeval.errors import PromptError
 from ifeval.instruction import Instruction
 from ifeval.scoring import Scorer
+from ifeval.text.language_profiles import load_profiles, profile_codes
 
 EXAMPLES: list[tuple[str, dict[str, Any], str, str]] = [
     (
@@ -107,6 +108,25 @@ def test_compat_reads_words_as_patterns_and_takes_undetectable_text_as_followed(
         Scorer(compat=True).score(broken, "a smiley (: here")
     assert Scorer().score(language, "12345").strict == (False,)
     assert Scorer(compat=True).score(language, "12345").strict == (True,)
+
+
+def test_an_end_phrase_that_ends_in_a_quote_can_be_followed() -> None:
+    said = [Instruction.of("startend:end_checker", {"end_phrase": 'He said "no."'})]
+    for answer in ('Well. He said "no."', 'well. he said "NO."  '):
+        assert Scorer().score(said, answer).strict == (True,)
+        assert Scorer(compat=True).score(said, answer).strict == (False,)
+    for answer in ("Well. He said no.", 'He said "no." Really.'):
+        assert Scorer().score(said, answer).strict == (False,)
+
+
+def test_every_language_of_langdetect_is_taken_and_no_other() -> None:
+    assert len(profile_codes()) == 55
+    assert set(profile_codes()) == {profile.code for profile in load_profiles()}
+    for code in (*profile_codes(), "EN", "zh", ""):
+        try:
+            Scorer().checker(Instruction.of("language:response_language", {"language": code}))
+        except PromptError:
+            assert code in ("EN", "zh", "")
 
 
 def test_json_nested_beyond_the_interpreters_limit_is_not_json_and_no_crash() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from analysis_grids import verdict_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budgetctl.analysis.cells import CellResult
+from budgetctl.analysis.cells import CellResult, Verdicts
 from budgetctl.analysis.uncertainty import SeedNoise, difference, estimate, paired_items, seed_noise
 
 NO_NOISE = SeedNoise(0.0, 0)
@@ -97,3 +99,44 @@ def test_items_are_paired_by_name_not_by_place() -> None:
 def test_identical_answers_are_not_told_apart() -> None:
     same = difference([verdict_cell([1, 0, 1, 0])], [verdict_cell([1, 0, 1, 0])], NO_NOISE)
     assert same.mean == 0 and same.is_real is False
+
+
+@pytest.mark.parametrize(("left", "right"), [([1] * 12, [1] * 24), ([0] * 5, [0] * 5), ([1] * 4, [0] * 4)])
+def test_independent_samples_have_a_width_also_where_all_answers_are_alike(
+    left: list[int], right: list[int]
+) -> None:
+    """The left items have other names than the right ones."""
+    cells = [verdict_cell(left), verdict_cell(right)]
+    for side, cell in enumerate(cells):
+        assert cell.verdicts is not None
+        items = tuple(f"side{side}-{n}" for n in range(len(cell.verdicts.items)))
+        cells[side] = replace(cell, verdicts=Verdicts(items, cell.verdicts.values))
+    found = difference([cells[0]], [cells[1]], NO_NOISE)
+    assert not found.paired
+    assert found.low is not None and found.high is not None
+    assert found.low <= found.mean <= found.high
+    assert found.high - found.low > 1 / len(left)
+
+
+def test_the_interval_of_independent_samples_is_newcombes() -> None:
+    """His example (1998, table II): 56/70 against 48/80 differ by 0.2, 0.0524 to 0.3339."""
+    left = CellResult("b", "t", "dpo", 1, 1.0, score=56 / 70, n_items=70)
+    right = CellResult("b", "t", "dpo", 1, 0.5, score=48 / 80, n_items=80)
+    found = difference([left], [right], NO_NOISE)
+    assert (found.low, found.high) == (pytest.approx(0.0524, abs=1e-4), pytest.approx(0.3339, abs=1e-4))
+
+
+def test_independent_intervals_cover_the_true_difference() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(600):
+        first, second = rng.uniform(0.02, 0.98, size=2)
+        scores = rng.binomial((20, 30), (first, second)) / (20, 30)
+        left, right = (
+            CellResult("b", "t", "dpo", 1, 1.0, score=float(score), n_items=n)
+            for score, n in zip(scores, (20, 30), strict=True)
+        )
+        found = difference([left], [right], NO_NOISE)
+        assert found.low is not None and found.high is not None
+        covered += found.low <= first - second <= found.high
+    assert covered >= 0.92 * 600

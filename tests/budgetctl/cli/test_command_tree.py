@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from budgetctl.__main__ import run as run_command
 from budgetctl.cli.app import app
 from store import Store
 
@@ -105,3 +106,20 @@ def test_a_hit_imports_nothing_heavy(tmp_path: Path) -> None:
     command = ("data", "arith", "--size", "4", "--store", str(tmp_path / "s"))
     assert "pyarrow" in modules_after(*command)
     assert modules_after(*command).isdisjoint(HEAVY)
+
+
+def test_every_command_with_a_device_refuses_one_that_does_not_exist(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    taking = [
+        (path, [option for option in command.params if option.required])
+        for path, command in TREE
+        if any("--device" in option.opts for option in command.params)
+    ]
+    assert len(taking) >= 9
+    for path, required in taking:
+        given = [
+            word for one in required for word in (one.opts[0], "x") if word.startswith("--") or word == "x"
+        ]
+        code = run_command([*path, "--device", "cuda:x", *given])
+        assert (code, "there is no device 'cuda:x'" in capsys.readouterr().err) == (2, True), path

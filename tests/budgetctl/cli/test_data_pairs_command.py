@@ -107,3 +107,8 @@ def test_a_bare_base_is_asked_for_the_option_that_there_is(
 def test_best_of_n_rows_take_no_rule_for_the_rejected_answer(pairs: Any, capsys: Any) -> None:
     assert pairs("--kind", "sft", "--rejected", "random") == 2
     assert "no use for --rejected here: best-of-n rows reject nothing" in capsys.readouterr().err
+
+
+def test_a_batch_for_vllm_is_refused(pairs: Any, capsys: Any) -> None:
+    assert pairs("--engine", "vllm", "--batch", "4") == 2
+    assert "vLLM derives its batches itself; leave --batch out" in capsys.readouterr().err

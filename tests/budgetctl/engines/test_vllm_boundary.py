@@ -59,6 +59,27 @@ def test_one_that_dies_twice_fails_with_its_last_log_lines(engine: VllmEngine, s
     assert len(found(engine.generate(PROMPTS[:3], GREEDY, STOP, None))) == 3
 
 
+def test_one_that_dies_while_it_scores_is_started_once_more(engine: VllmEngine, stand_in: Path) -> None:
+    (stand_in / "deaths").write_text("1")
+    assert engine.logprobs(PROMPTS[:2], [(9, 4), (77,)], None) == [[-9.0, -4.0], [-77.0]]
+    assert engine.starts == 2
+    (stand_in / "deaths").write_text("2")
+    with pytest.raises(BudgetctlError, match=r"(?s)vLLM died twice with 1 texts to score.*the last words"):
+        engine.logprobs(PROMPTS[:1], [(77,)], None)
+    assert engine.starts == 3
+    assert engine.logprobs(PROMPTS[:1], [(9,)], None) == [[-9.0]]
+
+
+@pytest.mark.parametrize(("token", "error"), [(98, "ValueError"), (99, "VLLMClientError")])
+def test_a_refused_request_leaves_nothing_in_the_queue(engine: VllmEngine, token: int, error: str) -> None:
+    """Requests are numbered from 0 each time, so answers to old ones would pass for answers to new ones."""
+    with pytest.raises(BudgetctlError, match=f"vLLM refused: {error}: token {token} is out of vocabulary"):
+        found(engine.generate([*PROMPTS[:3], Prompt("odd", (5, token))], GREEDY, STOP, None))
+    answers = found(engine.generate(PROMPTS[10:12], GREEDY, STOP, None))
+    assert {name: answer.token_ids[0] for name, answer in answers.items()} == {"p10": 17, "p11": 18}
+    assert engine.starts == 1
+
+
 def test_a_sweep_pays_one_start(engine: VllmEngine, small_base: Path, tmp_path: Path, stand_in: Path) -> None:
     adapters = [make_adapter(small_base, tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     texts = {
@@ -99,7 +120,7 @@ def test_an_adapter_of_another_base_is_refused(
 
 
 def test_a_prompt_as_long_as_the_context_is_refused(engine: VllmEngine) -> None:
-    with pytest.raises(UsageError, match=r"'long' has 128 tokens; the model's context of 128"):
+    with pytest.raises(UsageError, match=r"'long' has 128 tokens.* longer context, or .*--set eval\.files"):
         found(engine.generate([Prompt("long", (5,) * 128)], GREEDY, STOP, None))
     assert engine.starts == 0
 

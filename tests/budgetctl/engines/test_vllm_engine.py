@@ -89,6 +89,19 @@ def test_samples_do_not_depend_on_the_batch(engine: VllmEngine) -> None:
 
 
 @pytest.mark.slow
+def test_a_refused_prompt_ends_neither_the_engine_nor_later_requests(engine: VllmEngine) -> None:
+    before = found(engine.generate(PROMPTS[2:], GREEDY, STOP, None))
+    starts = engine.starts
+    with pytest.raises(BudgetctlError, match=r"vLLM refused: .*out of vocabulary"):
+        found(engine.generate([*PROMPTS[:3], Prompt("odd", (5, 99_999))], GREEDY, STOP, None))
+    after = found(engine.generate(PROMPTS[2:], GREEDY, STOP, None))
+    assert {place: answer.token_ids for place, answer in after.items()} == {
+        place: answer.token_ids for place, answer in before.items()
+    }
+    assert engine.starts == starts
+
+
+@pytest.mark.slow
 def test_an_empty_adapter_is_found_out(engine: VllmEngine, base: Path, tmp_path: Path) -> None:
     made = Adapter.load(make_adapter(base, tmp_path / "full", 1).path)
     Adapter(made.config, {name: 0 * tensor for name, tensor in made.weights.items()}).save(tmp_path / "empty")

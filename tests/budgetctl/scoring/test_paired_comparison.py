@@ -51,14 +51,23 @@ def test_mcnemar_holds_its_level_and_survives_thousands_of_prompts() -> None:
 
 def test_paired_interval_is_narrow_where_the_two_agree() -> None:
     random = np.random.default_rng(1)
-    difficulty = random.normal(0, 1, 400)
-    first, second = difficulty + random.normal(0, 0.1, 400), difficulty + 0.05 + random.normal(0, 0.1, 400)
+    difficulty = random.uniform(0.1, 0.8, 2000)
+    first, second = (difficulty + shift + random.normal(0, 0.1, 2000) for shift in (0.0, 0.01))
     result = paired_bootstrap(first, second)
     unpaired = paired_bootstrap(first, random.permutation(second))
     assert result.difference == pytest.approx(result.second - result.first)
     assert result.distinguishable
     assert not unpaired.distinguishable
-    assert result.interval.half_width == pytest.approx(1.96 * np.std(second - first) / 20, rel=0.1)
+    assert result.interval.half_width == pytest.approx(1.96 * np.std(second - first) / 2000**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("difference", [-1.0, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("prompts", [1, 2, 5, 50])
+def test_a_difference_that_is_the_same_on_every_prompt_has_a_width(difference: float, prompts: int) -> None:
+    first = np.full(prompts, max(0.0, -difference))
+    interval = paired_bootstrap(first, first + difference).interval
+    assert interval.low <= difference <= interval.high
+    assert interval.high - interval.low > 1.5 / (prompts + 1)
 
 
 def test_paired_comparisons_refuse_scores_of_different_prompts() -> None:

@@ -87,6 +87,31 @@ def test_prompts_that_are_all_alike_keep_an_interval() -> None:
     assert all_right.interval.low == pytest.approx(1 - none.interval.high)
 
 
+@pytest.mark.parametrize(
+    ("right", "k"),
+    [([[1, 1, 1, 1, 0, 0, 0, 0]], 1), ([[1, 0]] * 5, 1), ([[1, 0]] * 5, 2), ([[1, 0, 0, 0]] * 3, 2)],
+)
+def test_few_prompts_with_equal_values_keep_an_interval(right: list[list[int]], k: int) -> None:
+    (found,) = pass_at_each_k(right, [k])
+    assert found.interval.low <= found.value <= found.interval.high
+    assert found.interval.high - found.interval.low > 1 / (len(right) + 1)
+
+
+@pytest.mark.parametrize(("prompts", "samples", "k"), [(2, 4, 2), (5, 8, 4), (10, 8, 1), (24, 16, 4)])
+@pytest.mark.parametrize("shape", [(0.2, 1.8), (0.5, 0.5), (2.0, 2.0), (50.0, 50.0)])
+def test_few_prompts_still_cover_the_true_value(
+    prompts: int, samples: int, k: int, shape: tuple[float, float]
+) -> None:
+    random = np.random.default_rng(4)
+    truth = np.mean(1 - (1 - random.beta(*shape, 200_000)) ** k)
+    covered = 0
+    for _ in range(200):
+        right = (random.random((prompts, samples)) < random.beta(*shape, (prompts, 1))).astype(float)
+        (found,) = pass_at_each_k(right, [k], resamples=800)
+        covered += found.interval.low <= truth <= found.interval.high
+    assert covered >= 178  # 190 expected of 95 %; fewer than 178 happens by chance once in a thousand
+
+
 def test_several_k_share_their_draws() -> None:
     flags = np.random.default_rng(3).integers(0, 2, size=(30, 8))
     together = pass_at_each_k(flags, [1, 4, 8], resamples=500)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budgetctl.scoring.bootstrap import bootstrap_mean
 from budgetctl.scoring.distributions import (
     normal_quantile,
     regularised_incomplete_beta,
@@ -147,30 +146,3 @@ def test_seed_spread_widens_the_interval() -> None:
 def test_pooled_mean_refuses_what_it_cannot_pool(table: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pooled_mean(table)
-
-
-def test_bootstrap_of_independent_scores_is_close_to_the_normal_interval() -> None:
-    scores = np.random.default_rng(4).normal(3.0, 1.0, 1000)
-    interval = bootstrap_mean(scores)
-    half = normal_quantile(0.95) * scores.std() / math.sqrt(scores.size)
-    assert interval.half_width == pytest.approx(half, rel=0.05)
-    assert interval == bootstrap_mean(scores)
-    assert interval != bootstrap_mean(scores, seed=1)
-
-
-def test_bootstrap_over_prompts_sees_that_answers_of_one_prompt_go_together() -> None:
-    prompt_scores = np.random.default_rng(5).normal(0, 1, 200)
-    scores = np.repeat(prompt_scores, 16)
-    prompts = [f"p{index}" for index in range(200) for _ in range(16)]
-    by_prompt, by_answer = bootstrap_mean(scores, prompts), bootstrap_mean(scores)
-    assert by_prompt.half_width / by_answer.half_width == pytest.approx(4.0, rel=0.1)
-    assert by_prompt.half_width == pytest.approx(bootstrap_mean(prompt_scores).half_width, rel=0.05)
-
-
-def test_bootstrap_refuses_what_it_cannot_resample() -> None:
-    with pytest.raises(ValueError, match="3 scores need as many prompts, got 2"):
-        bootstrap_mean([1, 0, 1], ["a", "b"])
-    with pytest.raises(ValueError, match="non-empty"):
-        bootstrap_mean([])
-    with pytest.raises(ValueError, match="at least one resample"):
-        bootstrap_mean([1, 0], resamples=0)

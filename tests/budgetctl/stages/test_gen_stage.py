@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from budgetctl.console import LineReporter
 from budgetctl.engines.kept import close_engines
 from budgetctl.engines.protocol import Decoding, Prompt
 from budgetctl.engines.transformers import TransformersEngine
@@ -13,9 +14,12 @@ from budgetctl.errors import InterruptedRunError, UsageError
 from budgetctl.models.encoding import Encoder
 from budgetctl.models.loading import load_tokenizer
 from budgetctl.models.templates import Template
+from budgetctl.stages.execute import execute
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.sft import SftIdentity, SftStage
+from budgetctl.stages.stage import Execution
 from budgetctl.training.config import LoraSettings, OptimizerSettings, SftSettings
+from store import Store
 
 TINY = Template.named("tiny")
 SAMPLED = GenIdentity(template=TINY, decoding=Decoding(temperature=1.0, samples=2, max_new_tokens=10))
@@ -76,6 +80,24 @@ def test_resumed_answers_equal_undisturbed_ones(
         for batch in engine.generate(prompts, SAMPLED.decoding, encoder.stop_ids, None) for answer in batch
     }  # fmt: skip
     assert resumed == [found[row["prompt_id"], sample] for row in rows for sample in range(2)]
+
+
+def test_a_part_that_lost_its_bytes_is_generated_again(
+    run_stage: Callable[..., Any],
+    base_key: str,
+    publish_rows: Callable[..., str],
+    stage_store: Store,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stage = GenStage(SAMPLED, base=base_key, prompts=publish_rows("eval.parquet"))
+    with pytest.raises(InterruptedRunError):
+        run_stage(stage, should_stop=lambda: True, execution={"generation_batch": 7})
+    (part,) = stage_store.root.glob("drafts/*/scratch/answers/part-*.parquet")
+    part.write_bytes(b"")
+    outcome = execute(stage, stage_store, Execution(threads=1, device="cpu"), LineReporter())
+    assert outcome.artifact.metrics["resumed_answers"] == 0
+    assert len(answers(outcome.artifact)) == 48
+    assert "part-000000.parquet of the last attempt could not be read" in capsys.readouterr().err
 
 
 def test_one_engine_serves_a_base_and_its_checkpoints(

@@ -10,6 +10,7 @@ import pytest
 
 from budgetctl.data.errors import ShortageError
 from budgetctl.data.requests import eval_data, supply_of
+from budgetctl.errors import UsageError
 from budgetctl.stages.pairs import PairsIdentity, PairsStage
 from store import Payload, Store
 from tests.budgetctl.stages.data_artifacts import card, rows, run
@@ -102,3 +103,10 @@ def test_answers_that_were_cut_are_never_chosen(store, kind):
     told = card(artifact)
     assert told["unused_answers"] == {"right answers cut at the length limit": 9}
     assert told["left_out"] == {"prompts without a right answer": 6}
+
+
+def test_verdicts_of_another_scorer_than_planned_are_refused(store, supply):
+    prompts = run(eval_data(supply, "train", 30), store)
+    identity = PairsIdentity(task="arith", scorer_version=9, kind="pref")
+    with pytest.raises(UsageError, match="planned with version 9 of the arith scorer"):
+        run(PairsStage(identity, answers_to(store, prompts, supply), prompts.key), store)

@@ -74,6 +74,14 @@ def trunk(run_stage: Callable[..., Any], base_key: str, publish: Callable[..., s
     return run_stage(stage).artifact
 
 
+def test_a_trunk_planned_for_another_scorer_is_refused(
+    run_stage: Callable[..., Any], base_key: str, publish: Callable[..., str]
+) -> None:
+    rows, dev = publish("sft.parquet", "train", kind="sft"), publish("eval.parquet")
+    with pytest.raises(UsageError, match="planned with version 9 of the arith scorer"):
+        run_stage(TrunkStage(identity(scorer_version=9), base_key, rows, dev))
+
+
 def curve(artifact: Any, name: str) -> list[float]:
     rows = pyarrow.parquet.read_table(artifact.path("curves.parquet")).to_pylist()
     return [row["value"] for row in rows if row["name"] == name]

@@ -10,7 +10,8 @@ import pytest
 
 from budgetctl.errors import UsageError
 from budgetctl.scoring.gsm8k import GSM8K_SCORER_VERSION
-from budgetctl.tasks import TASK_NAMES, task_named
+from budgetctl.tasks import TASK_NAMES, Part, task_in_version, task_named
+from ifeval.version import SCORER_VERSION
 
 IFEVAL_REFERENCE = json.dumps(
     {
@@ -36,7 +37,7 @@ def test_tasks_load_nothing_heavy():
         "import sys\n"
         "from budgetctl.tasks import TASK_NAMES, task_named\n"
         "[task_named(name).scorer_version for name in TASK_NAMES]\n"
-        "heavy = ('torch', 'transformers', 'numpy', 'pyarrow', 'nltk', 'ifeval')\n"
+        "heavy = ('torch', 'transformers', 'numpy', 'pyarrow', 'nltk', 'langdetect', 'ifeval.scoring')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -69,11 +70,12 @@ def test_gsm8k_reads_strictly_and_flexibly(text, reference, strict, flexible):
 
 def test_tuluif_asks_the_instruction_checkers():
     task = task_named("tuluif")
-    assert task.score("Hello there", IFEVAL_REFERENCE, False) == {
-        "prompt_strict": 1, "prompt_loose": 1, "instruction_strict": 1, "instruction_loose": 1
-    }  # fmt: skip
-    half = task.score("Hello, there", IFEVAL_REFERENCE, False)
-    assert (half["prompt_strict"], half["instruction_strict"]) == (0, 0.5)
+    assert task.score("Hello there", IFEVAL_REFERENCE, False) == {"prompt_strict": 1, "prompt_loose": 1}
+    assert task.score("Hello, there", IFEVAL_REFERENCE, False) == {"prompt_strict": 0, "prompt_loose": 0}
+    assert task.parts("Well\nHello, there\nyou", IFEVAL_REFERENCE) == [
+        Part("punctuation:no_comma", {"instruction_strict": 0, "instruction_loose": 0}),
+        Part("length_constraints:number_words", {"instruction_strict": 1, "instruction_loose": 1}),
+    ]
 
 
 UNKNOWN_ARGUMENT = json.dumps(
@@ -88,7 +90,7 @@ UNKNOWN_ARGUMENT = json.dumps(
         ("gsm8k", "", "must hold a number"),
         ("arith", "two", "an arith reference must be a number, got 'two'"),
         ("tuluif", "not json", "not an IFEval prompt"),
-        ("tuluif", "18", "not an IFEval prompt: expected an object, found a int"),
+        ("tuluif", "18", "not an IFEval prompt: it must be a JSON object, got '18'"),
         ("tuluif", "9" * 5000, "not an IFEval prompt"),
         ("tuluif", "{}", "not an IFEval prompt"),
         ("tuluif", '{"key": 1, "prompt": "p"}', "not an IFEval prompt"),
@@ -108,3 +110,48 @@ def test_a_reference_that_cannot_be_scored_is_refused_in_a_sentence(task, refere
 )
 def test_a_reference_that_can_be_scored_passes(task, reference):
     task_named(task).check_reference(reference)
+
+
+def test_answers_of_other_tasks_have_no_parts():
+    assert [list(task_named(name).parts("#### 3", "3")) for name in ("arith", "gsm8k")] == [[], []]
+
+
+def test_tuluif_has_the_version_of_the_instruction_checkers():
+    assert task_named("tuluif").scorer_version == SCORER_VERSION
+
+
+def test_a_task_in_another_version_than_planned_is_refused():
+    assert task_in_version("arith", 1).name == "arith"
+    with pytest.raises(
+        UsageError, match="planned with version 7 of the arith scorer, and this program has version 1"
+    ):
+        task_in_version("arith", 7)
+
+
+def test_a_reference_without_a_number_is_refused():
+    with pytest.raises(UsageError, match=r"the reference of a gsm8k row cannot be read: .*'none'"):
+        task_named("gsm8k").score("3", "none", False)
+
+
+WITHOUT_ARGUMENT = json.dumps(json.loads(IFEVAL_REFERENCE) | {"kwargs": [{}, {"relation": "at least"}]})
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "not json",
+        "{}",
+        "[1]",
+        '"x"',
+        '{"key": 1, "prompt": "p"}',
+        "[" * 100_000,
+        "1" * 5000,
+        WITHOUT_ARGUMENT,
+    ],
+    ids=range(8),
+)
+def test_tuluif_refuses_what_is_no_ifeval_prompt(reference):
+    with pytest.raises(UsageError, match="not an IFEval prompt"):
+        task_named("tuluif").score("x", reference, False)
+    with pytest.raises(UsageError, match="not an IFEval prompt"):
+        task_named("tuluif").parts("x", reference)
