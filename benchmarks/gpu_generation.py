@@ -93,7 +93,12 @@ class Bench:
     def __init__(self, options: argparse.Namespace, sizes: Sizes) -> None:
         self.options, self.sizes = options, sizes
         self.store = Store.open(options.store, create=True)
-        self.execution = Execution(device=options.device, threads=options.threads, offline=True)
+        self.execution = Execution(
+            device=options.device,
+            threads=options.threads,
+            offline=True,
+            engines_per_gpu=options.engines_per_gpu,
+        )
         self.gsm8k = self.rows_of("gsm8k", options.data / "gsm8k", None, sizes.questions)
         columns = {
             "files": {"test": [str(options.data / "ifeval/input_data.jsonl")]},
@@ -385,6 +390,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--threads", type=int)
+    parser.add_argument(
+        "--engines-per-gpu", type=int, help="vLLM processes on each GPU; default: the engine's choice"
+    )
     parser.add_argument(
         "--limit-s", type=float, default=560.0, help="No further start is measured after this."
     )

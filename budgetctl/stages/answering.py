@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from budgetctl.models.registry import Precision
-from budgetctl.stages.stage import StageContext
+from budgetctl.stages.stage import Execution, StageContext
 
 if TYPE_CHECKING:
     from budgetctl.engines.protocol import AdapterFolder, Engine
 
 EngineName = Literal["transformers", "vllm"]
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+SMALL_MIB = 1024.0
+"""Weights of a model that a GPU computes faster than one vLLM process schedules."""
+MOST_PER_GPU = 4
+CORES_PER_ENGINE = 3
 
 
 def adapter_of(context: StageContext) -> AdapterFolder | None:
@@ -27,7 +33,8 @@ def adapter_of(context: StageContext) -> AdapterFolder | None:
 def engine_of(context: StageContext, name: EngineName, precision: Precision) -> Engine:
     """Take the worker's engine if it holds this model, else start one and leave it for the next stage.
 
-    With several processes in the execution there is one engine per process, each on a GPU of its own.
+    With several processes in the execution there is an engine for each, on a GPU of its own; vLLM serves a small model
+    with several on each GPU.
     """
     import torch  # noqa: PLC0415
 
@@ -44,17 +51,20 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
     model = checkpoint if checkpoint is not None and full else context.parents["base"]
     folder, count = model.path(), execution.processes
-    kept_as = f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}"
+    together = execution.engines_per_gpu or (engines_per_gpu(folder, execution) if name == "vllm" else 1)
+    kept_as = (
+        f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}:{together}"
+    )
     threads = None if execution.threads is None else max(1, execution.threads // count)
 
     def vllm(device: str) -> VllmEngine:
-        return VllmEngine(folder, device, precision, threads, rank=execution.adapter_rank)
+        return VllmEngine(folder, device, precision, threads, 1 / together, execution.adapter_rank)
 
     def served(device: str) -> ServedTransformersEngine:
         return ServedTransformersEngine(folder, device, precision, execution.generation_batch, threads)
 
-    if count > 1:
-        places, one = devices(execution.device, count), vllm if name == "vllm" else served
+    if count * together > 1:
+        places, one = devices(execution.device, count) * together, vllm if name == "vllm" else served
         return kept_engine(
             context.keep, ParallelEngine, kept_as, lambda: ParallelEngine([one(place) for place in places])
         )
@@ -66,6 +76,20 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
         kept_as,
         lambda: TransformersEngine(folder, execution.device, precision, execution.generation_batch),
     )
+
+
+def engines_per_gpu(folder: Path, execution: Execution) -> int:
+    """How many vLLM processes answer side by side on each GPU.
+
+    vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
+    """
+    from budgetctl.engines.gpus import visible_gpus  # noqa: PLC0415
+    from budgetctl.models.folders import weights_mib  # noqa: PLC0415
+
+    gpus = 0 if execution.device == "cpu" else len(visible_gpus())
+    if not gpus or weights_mib(folder) > SMALL_MIB:
+        return 1
+    return max(1, min(MOST_PER_GPU, (os.cpu_count() or 1) // (CORES_PER_ENGINE * gpus)))
 
 
 def devices(named: str, count: int) -> list[str]:
@@ -80,6 +104,8 @@ def devices(named: str, count: int) -> list[str]:
     gpus = visible_gpus()
     if named == "cpu" or (named == "auto" and not gpus):
         return ["cpu"] * count
+    if count == 1:
+        return [named]
     if ":" in named:
         raise UsageError(f"--processes {count} takes one GPU each; leave --device {named} out")
     if count > len(gpus):

@@ -30,6 +30,8 @@ class Execution(Frozen):
     processes: int = 1
     """Data-parallel processes on this machine, one per GPU: of a training, whose effective batch stays exact, or of a
     generation, whose answers stay the same."""
+    engines_per_gpu: int | None = None
+    """vLLM processes that share each GPU while answers are generated; None derives it from model and cores."""
     shard: bool = False
     """Spread the weights of a model that trains over its processes."""
     adapter_rank: int | None = None
