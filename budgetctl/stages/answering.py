@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from budgetctl.models.registry import Precision
+from budgetctl.models.templates import Template
 from budgetctl.stages.stage import Execution, StageContext
 
 if TYPE_CHECKING:
     from budgetctl.engines.protocol import AdapterFolder, Engine
+    from budgetctl.models.encoding import Encoder
+
+T = TypeVar("T")
 
 EngineName = Literal["transformers", "vllm"]
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SMALL_MIB = 1024.0
-"""Weights of a model that a GPU computes faster than one vLLM process schedules."""
+"""Weights of a model that a GPU computes faster than one vLLM process schedules; 270 MiB were measured, no more."""
 MOST_PER_GPU = 4
+"""Three times as fast as one on an H200 (docs/results/generation.md); more were not tried."""
 CORES_PER_ENGINE = 3
 
 
@@ -28,6 +34,33 @@ def adapter_of(context: StageContext) -> AdapterFolder | None:
     if checkpoint is None or ADAPTER_WEIGHTS not in checkpoint.files:
         return None
     return AdapterFolder(checkpoint.key, checkpoint.path())
+
+
+def encoder_of(context: StageContext, template: Template) -> Encoder:
+    """The parent base's tokenizer under a template; the last one used stays with the worker."""
+    from budgetctl.models.encoding import Encoder  # noqa: PLC0415
+    from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
+
+    base = context.parents["base"]
+    return kept_last(
+        context.keep, "encoder", (base.key, template), lambda: Encoder(load_tokenizer(base.path()), template)
+    )
+
+
+def kept_last(keep: dict[str, object], slot: str, name: object, make: Callable[[], T]) -> T:
+    """Return what a worker keeps in this slot if it was made under this name; else make it and keep it."""
+    held = keep.get(slot)
+    if isinstance(held, _Kept) and held.name == name:
+        return cast(T, held.thing)
+    made = make()
+    keep[slot] = _Kept(name, made)
+    return made
+
+
+@dataclass(frozen=True)
+class _Kept:
+    name: object
+    thing: object
 
 
 def engine_of(context: StageContext, name: EngineName, precision: Precision) -> Engine:
@@ -51,7 +84,7 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
     model = checkpoint if checkpoint is not None and full else context.parents["base"]
     folder, count = model.path(), execution.processes
-    together = execution.engines_per_gpu or (engines_per_gpu(folder, execution) if name == "vllm" else 1)
+    together = engines_per_gpu(folder, execution) if name == "vllm" else 1
     kept_as = (
         f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}:{together}"
     )
@@ -83,13 +116,16 @@ def engines_per_gpu(folder: Path, execution: Execution) -> int:
 
     vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
     """
-    from budgetctl.engines.gpus import visible_gpus  # noqa: PLC0415
+    from budgetctl.engines.gpus import free_cores, visible_gpus  # noqa: PLC0415
     from budgetctl.models.folders import weights_mib  # noqa: PLC0415
 
-    gpus = 0 if execution.device == "cpu" else len(visible_gpus())
-    if not gpus or weights_mib(folder) > SMALL_MIB:
+    if execution.engines_per_gpu is not None:
+        return execution.engines_per_gpu
+    on_cpu = execution.device == "cpu" or not visible_gpus()
+    if on_cpu or weights_mib(folder) > SMALL_MIB:
         return 1
-    return max(1, min(MOST_PER_GPU, (os.cpu_count() or 1) // (CORES_PER_ENGINE * gpus)))
+    cores = execution.threads or free_cores()
+    return max(1, min(MOST_PER_GPU, cores // (CORES_PER_ENGINE * execution.processes)))
 
 
 def devices(named: str, count: int) -> list[str]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import InterruptedRunError, UsageError
 from budgetctl.models.registry import Precision
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
-from budgetctl.stages.answering import EngineName, adapter_of, engine_of
+from budgetctl.stages.answering import EngineName, adapter_of, encoder_of, engine_of, kept_last
 from budgetctl.stages.stage import Metric, StageContext
+from store import Artifact
+
+if TYPE_CHECKING:
+    from budgetctl.engines.protocol import Prompt
+    from budgetctl.models.encoding import Encoder
 
 PROMPTS_FILE = "eval.parquet"
 ANSWERS_FILE = "generations.parquet"
@@ -54,27 +59,18 @@ class GenStage:
         """
         import time  # noqa: PLC0415
 
-        import pyarrow.parquet  # noqa: PLC0415
-
         from budgetctl.engines.parts import AnswerParts  # noqa: PLC0415
-        from budgetctl.engines.protocol import Prompt  # noqa: PLC0415
-        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
 
-        data = context.parents["prompts"]
+        data, base, template = context.parents["prompts"], context.parents["base"], self.identity.template
         if PROMPTS_FILE not in data.files:
             raise UsageError(
                 f"Data {data.key[:12]} holds {', '.join(sorted(data.files))}, no {PROMPTS_FILE}; make evaluation "
                 "prompts with `budgetctl data … --kind eval`."
             )
-        rows = pyarrow.parquet.read_table(
-            data.path(PROMPTS_FILE), columns=["prompt_id", "prompt"]
-        ).to_pylist()
-        encoder = Encoder(load_tokenizer(context.parents["base"].path()), self.identity.template)
-        prompts = [
-            Prompt(row["prompt_id"], tuple(encoder.prompt(row["prompt"], f"prompt {row['prompt_id']!r}")))
-            for row in rows
-        ]
+        encoder = encoder_of(context, template)
+        prompts = kept_last(
+            context.keep, "prompts", (data.key, base.key, template), lambda: encoded_prompts(data, encoder)
+        )
         parts = AnswerParts(context.draft.scratch / "answers")
         if parts.damaged:
             context.reporter.say(
@@ -102,7 +98,7 @@ class GenStage:
                         raise InterruptedRunError(
                             f"gen stopped after {finished} of {total} answers; the same command goes on from there."
                         )
-        records = parts.write(context.draft.files / ANSWERS_FILE, [row["prompt_id"] for row in rows])
+        records = parts.write(context.draft.files / ANSWERS_FILE, [prompt.prompt_id for prompt in prompts])
         seconds = time.monotonic() - started - start_s
         tokens = [len(record["token_ids"]) for record in records]
         return {
@@ -115,3 +111,16 @@ class GenStage:
             "generate_s": round(seconds, 3),
             "tokens_per_s": round(new_tokens / seconds, 1) if seconds else 0.0,
         }
+
+
+def encoded_prompts(data: Artifact, encoder: Encoder) -> tuple[Prompt, ...]:
+    """Read evaluation prompts, as ids opened for an answer."""
+    import pyarrow.parquet  # noqa: PLC0415
+
+    from budgetctl.engines.protocol import Prompt  # noqa: PLC0415
+
+    rows = pyarrow.parquet.read_table(data.path(PROMPTS_FILE), columns=["prompt_id", "prompt"]).to_pylist()
+    return tuple(
+        Prompt(row["prompt_id"], tuple(encoder.prompt(row["prompt"], f"prompt {row['prompt_id']!r}")))
+        for row in rows
+    )

@@ -10,7 +10,7 @@ from budgetctl.errors import InterruptedRunError, UsageError
 from budgetctl.models.registry import Precision
 from budgetctl.models.templates import Template
 from budgetctl.schema import Frozen
-from budgetctl.stages.answering import EngineName, adapter_of, engine_of
+from budgetctl.stages.answering import EngineName, adapter_of, encoder_of, engine_of
 from budgetctl.stages.stage import Metric, StageContext
 
 if TYPE_CHECKING:
@@ -83,11 +83,9 @@ class PerplexityStage:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-        from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
         from budgetctl.scoring.perplexity import RowLoss, perplexity  # noqa: PLC0415
 
-        encoder = Encoder(load_tokenizer(context.parents["base"].path()), self.identity.template)
+        encoder = encoder_of(context, self.identity.template)
         every = self._gold(context, encoder) if self.gen is None else self._generated(context, encoder)
         texts = [text for text in every if text.ids]
         if len(texts) < 2:

