@@ -55,7 +55,7 @@ from budgetctl.tasks import task_named
 from store import Artifact, Store
 
 LIMITS_S = {
-    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 480,
+    "speed": 90, "shape": 150, "qlora": 60, "unsloth": 180, "kill": 180, "learning": 700,
     "two_gpus": 300,
 }  # fmt: skip
 METHODS = ("dpo", "kto")

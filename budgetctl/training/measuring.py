@@ -80,7 +80,7 @@ def read_dev_rows(file: Path, task: str, watch: WatchSettings, encoder: Encoder,
             if length > context:
                 raise UsageError(
                     f"{origin} has {length} tokens with its gold answer, more than the model's context of {context}. "
-                    "Leave it out with a length filter of `data`."
+                    "Leave it out of the dev rows, or use a base with a longer context."
                 )
     rows = pyarrow.parquet.read_table(file, columns=["prompt_id", "prompt", "reference"]).to_pylist()
     prompts = [

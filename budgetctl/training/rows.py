@@ -91,12 +91,12 @@ class Limits:
             raise UsageError(
                 f"{origin} has a prompt of {sequence.learn.index(True)} tokens, and {self._reason} of {self.longest} "
                 "would leave nothing of its answer. Raise max_length (up to the model's context), or leave the row out "
-                "with a length filter of `data`."
+                "with max_tokens in the recipe's data (--max-tokens of `budgetctl data`)."
             )
         raise UsageError(
             f"{origin} has {len(sequence.ids)} tokens, more than {self._reason} of {self.longest}. Raise max_length "
-            "(up to the model's context), leave the row out with a length filter of `data`, or set "
-            "overlong: truncate to cut answers short."
+            "(up to the model's context), leave the row out with max_tokens in the recipe's data (--max-tokens of "
+            "`budgetctl data`), or set overlong: truncate to cut answers short."
         )
 
 

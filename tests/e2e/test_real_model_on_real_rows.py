@@ -7,30 +7,37 @@ from pathlib import Path
 
 import pytest
 
+from store import Store
 from tests.e2e.commands import Run
+
+RECIPE = """
+name: real
+base: BASE
+task: gsm8k
+method: dpo
+budgets: [9]
+shares: [0.67]
+data: {path: ROWS}
+sft: {epochs: 1, batch_size: 3, max_length: 640}
+pft: {epochs: 1, batch_size: 3, max_length: 640}
+eval: {size: 4, max_new_tokens: 16}
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_smollm2_goes_from_rows_to_a_score(budgetctl: Run, smollm2: Path, shared_data: Path) -> None:
-    rows = ("gsm8k", "--path", shared_data / "gsm8k")
-    short = ("--epochs", 1, "--batch-size", 3, "--set", "max_length=640")
-    data = budgetctl("data", *rows, "--kind", "sft", "--size", 6).stdout.strip()
-    pairs = budgetctl("data", *rows, "--kind", "pref", "--size", 3).stdout.strip()
-    sft = budgetctl("sft", "--base", smollm2, "--data", data, *short).stdout.strip()
-    pft = budgetctl("pft", "--method", "dpo", "--from", sft, "--data", pairs, *short).stdout.strip()
-    gen = budgetctl(
-        "gen", pft, "--path", shared_data / "gsm8k", "--size", 4, "--max-new-tokens", 16
-    ).stdout.strip()
-    evaluation = budgetctl("eval", gen).stdout.strip()
-
-    def manifest(key: str) -> dict[str, dict[str, float]]:
-        shown: dict[str, dict[str, float]] = json.loads(budgetctl("store", "show", key).stdout)
-        return shown
-
-    assert manifest(sft)["metrics"]["steps"] == 2
-    assert manifest(pft)["metrics"]["first_loss"] == pytest.approx(0.693147, abs=2e-3)
-    assert manifest(evaluation)["metrics"]["answers"] == 4
-    again = budgetctl("sft", "--base", smollm2, "--data", data, *short)
-    assert again.stdout.strip() == sft
-    assert "found in" in again.stderr
+def test_smollm2_goes_from_rows_to_a_score(
+    budgetctl: Run, smollm2: Path, shared_data: Path, store: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "real.yaml"
+    recipe.write_text(RECIPE.replace("BASE", str(smollm2)).replace("ROWS", str(shared_data / "gsm8k")))
+    budgetctl("run", "--grid", recipe, "--jobs", 1)
+    found = {artifact.stage: artifact for artifact in Store.open(store).artifacts()}
+    assert found["sft"].metrics["steps"] == 2
+    assert found["pft"].metrics["first_loss"] == pytest.approx(0.693147, abs=2e-3)
+    assert found["eval"].metrics["answers"] == 4
+    (table,) = json.loads(budgetctl("report", "--grid", recipe, "--format", "json").stdout)
+    (cell,) = table["cells"]
+    assert cell["score"] == found["eval"].metrics[str(found["eval"].metrics["primary"])]
+    again = budgetctl("run", "--grid", recipe)
+    assert "already there" in again.stderr

@@ -18,7 +18,7 @@ task: arith
 method: dpo
 budgets: [24, 48]
 shares: [1, 0.5, 0]
-seeds: [0, 1]
+seeds: [0]
 base_settings: {steps: 40, hidden: 48, layers: 2, heads: 3, feed_forward: 96}
 data: {options: {train: 400, test: 40}}
 sft: {epochs: 2, batch_size: 8, optimizer: {learning_rate: 3.0e-3}}

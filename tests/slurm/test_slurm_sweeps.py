@@ -70,7 +70,7 @@ def test_two_sweeps_at_once_run_each_shared_stage_once(
     cluster: Cluster, limited: tuple[Store, str], tmp_path: Path
 ) -> None:
     one = write_recipe(tmp_path / "one.yaml")
-    two = write_recipe(tmp_path / "two.yaml", budgets=[24, 32], shares=[1, 0.5, 0])
+    two = write_recipe(tmp_path / "two.yaml", shares=[1, 0.5, 0])
     folder = tmp_path / "the group's store"
     jobs = [cluster.submit(one, folder), cluster.submit(two, folder)]
     assert [cluster.wait_for_end(job) for job in jobs] == [{"COMPLETED"}, {"COMPLETED"}]
