@@ -73,6 +73,7 @@ class VllmEngine(ServedEngine):
         threads: int | None = None,
         share: float = 1.0,
         rank: int | None = None,
+        together: int = 1,
     ) -> None:
         """Describe the engine; its process starts with the first request.
 
@@ -83,6 +84,8 @@ class VllmEngine(ServedEngine):
             threads: CPU threads; None leaves vLLM's choice.
             share: Most of the GPU's free memory it may take, below 1 where others need the rest.
             rank: Largest adapter rank that will be asked for, if it is known.
+            together: How many engines like this one start on the GPU at the same time; each keeps an equal part of what
+                was free then, over its own restarts too.
         """
         super().__init__("vLLM", int(config_of(base).get("max_position_embeddings") or 4096))
         self._base = base
@@ -90,6 +93,8 @@ class VllmEngine(ServedEngine):
         self._precision = precision
         self._threads = threads
         self._share = share
+        self._together = together
+        self._part: float | None = None
         self._length = 0
         self._rank = served_rank(rank, "the plan's largest adapter") if rank else USUAL_RANK
         self._numbers: dict[str, int] = {}
@@ -157,8 +162,8 @@ class VllmEngine(ServedEngine):
             environment["CUDA_VISIBLE_DEVICES"] = gpu
             environment["OMP_NUM_THREADS"] = str(min(self._threads or GPU_THREADS, GPU_THREADS))
             self._memory = gpu_memory(gpu)
-            options["gpu_memory_utilization"] = round(self._share * _free_share(gpu, self._memory), 3)
-            if self._share < 1 and self._memory is not None:
+            options["gpu_memory_utilization"] = round(self._memory_share(_free_share(gpu, self._memory)), 3)
+            if self._shares_the_gpu and self._memory is not None:
                 # Measured by vLLM itself, the cache's size would depend on what others take meanwhile.
                 share_mib = options["gpu_memory_utilization"] * self._memory.total
                 weights = weights_mib(self._base)
@@ -180,12 +185,24 @@ class VllmEngine(ServedEngine):
             raise
         return child
 
+    @property
+    def _shares_the_gpu(self) -> bool:
+        return self._share < 1 or self._together > 1
+
+    def _memory_share(self, free: float) -> float:
+        """Which part of the GPU's memory to take while `free` of it is free."""
+        if self._together == 1:
+            return self._share * free
+        if self._part is None:
+            self._part = self._share * free / self._together
+        return min(self._part, free)
+
     def _stop(self) -> None:
         """End the process, and on a GPU wait until the driver has taken its memory back."""
         if self._child is not None:
             gpu = physical_gpu(self._device)
             before = self._memory
-            if before is not None and self._share < 1:  # others take and give memory, too
+            if before is not None and self._shares_the_gpu:  # others take and give memory, too
                 now = gpu_memory(gpu) or before
                 before = Memory(min(before.free, now.free + self._held_mib), before.total)
             super()._stop()

@@ -24,6 +24,8 @@ SMALL_MIB = 1024.0
 MOST_PER_GPU = 4
 """Three times as fast as one on an H200 (docs/results/generation.md); more were not tried."""
 CORES_PER_ENGINE = 3
+CACHE_MIB = 4096.0
+"""Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
 
 
 def adapter_of(context: StageContext) -> AdapterFolder | None:
@@ -84,25 +86,29 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
     model = checkpoint if checkpoint is not None and full else context.parents["base"]
     folder, count = model.path(), execution.processes
-    together = engines_per_gpu(folder, execution) if name == "vllm" else 1
     kept_as = (
-        f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}:{together}"
+        f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}:"
+        f"{execution.engines_per_gpu}"
     )
     threads = None if execution.threads is None else max(1, execution.threads // count)
 
-    def vllm(device: str) -> VllmEngine:
-        return VllmEngine(folder, device, precision, threads, 1 / together, execution.adapter_rank)
+    def vllm() -> ParallelEngine:
+        places = devices(execution.device, count)
+        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], execution)
+        return ParallelEngine([
+            VllmEngine(folder, place, precision, threads, together=together, rank=execution.adapter_rank)
+            for place in places * together
+        ])  # fmt: skip
 
-    def served(device: str) -> ServedTransformersEngine:
-        return ServedTransformersEngine(folder, device, precision, execution.generation_batch, threads)
+    def served() -> ParallelEngine:
+        places, batch = devices(execution.device, count), execution.generation_batch
+        return ParallelEngine([
+            ServedTransformersEngine(folder, place, precision, batch, threads) for place in places
+        ])  # fmt: skip
 
-    if count * together > 1:
-        places, one = devices(execution.device, count) * together, vllm if name == "vllm" else served
-        return kept_engine(
-            context.keep, ParallelEngine, kept_as, lambda: ParallelEngine([one(place) for place in places])
-        )
-    if name == "vllm":
-        return kept_engine(context.keep, VllmEngine, kept_as, lambda: vllm(execution.device))
+    if name == "vllm" or count > 1:
+        start = vllm if name == "vllm" else served
+        return kept_engine(context.keep, ParallelEngine, kept_as, start)
     return kept_engine(
         context.keep,
         TransformersEngine,
@@ -111,21 +117,22 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     )
 
 
-def engines_per_gpu(folder: Path, execution: Execution) -> int:
-    """How many vLLM processes answer side by side on each GPU.
+def engines_per_gpu(folder: Path, device: str, execution: Execution) -> int:
+    """How many vLLM processes answer side by side on a GPU: as many as its free memory and the cores allow, if it pays.
 
     vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
     """
-    from budgetctl.engines.gpus import free_cores, visible_gpus  # noqa: PLC0415
+    from budgetctl.engines.gpus import free_cores, gpu_memory, physical_gpu  # noqa: PLC0415
+    from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB  # noqa: PLC0415
     from budgetctl.models.folders import weights_mib  # noqa: PLC0415
 
-    if execution.engines_per_gpu is not None:
-        return execution.engines_per_gpu
-    on_cpu = execution.device == "cpu" or not visible_gpus()
-    if on_cpu or weights_mib(folder) > SMALL_MIB:
+    memory = None if device == "cpu" else gpu_memory(physical_gpu(device))
+    weights = weights_mib(folder)
+    if memory is None or weights > SMALL_MIB:
         return 1
-    cores = execution.threads or free_cores()
-    return max(1, min(MOST_PER_GPU, cores // (CORES_PER_ENGINE * execution.processes)))
+    room = int((memory.free - GPU_RESERVE * memory.total) / (weights + WORKSPACE_MIB + CACHE_MIB))
+    cores = (execution.threads or free_cores()) // (CORES_PER_ENGINE * execution.processes)
+    return max(1, min(MOST_PER_GPU, room, cores))
 
 
 def devices(named: str, count: int) -> list[str]:

@@ -174,6 +174,26 @@ def test_the_end_waits_until_the_gpus_memory_is_back(
     )
 
 
+def test_engines_that_start_together_keep_their_part_over_a_restart(
+    stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    engine = VllmEngine(small_base, "cuda", "bfloat16", together=4)
+    found(engine.generate(PROMPTS[:2], GREEDY, STOP, None))
+    monkeypatch.setattr(
+        boundary, "gpu_memory", lambda _: Memory(30_000, 81_000)
+    )  # the other three have theirs
+    (stand_in / "deaths").write_text("1")
+    found(engine.generate(PROMPTS, GREEDY, STOP, None))
+    engine.close()
+    first, second = (one["gpu_memory_utilization"] for one in starts(stand_in))
+    assert first == pytest.approx((80000 / 81000 - boundary.GPU_RESERVE) / 4, abs=1e-3)
+    assert second == first
+    assert {one["kv_cache_memory_bytes"] for one in starts(stand_in)} == {
+        starts(stand_in)[0]["kv_cache_memory_bytes"]
+    }
+
+
 def test_float32_on_a_gpu_is_refused_before_a_start(
     stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

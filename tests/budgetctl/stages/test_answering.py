@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from budgetctl.engines import gpus
+from budgetctl.engines.gpus import Memory
 from budgetctl.engines.kept import close_engines
 from budgetctl.engines.parallel import ParallelEngine
 from budgetctl.engines.protocol import Decoding
@@ -27,32 +28,38 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
 
 
-@pytest.mark.usefixtures("one_gpu")
 @pytest.mark.parametrize(
-    ("cores", "execution", "engines"),
+    ("free_gib", "cores", "execution", "engines"),
     [
-        (32, Execution(), 4),
-        (8, Execution(), 2),
-        (1, Execution(), 1),
-        (32, Execution(threads=6), 2),
-        (32, Execution(processes=4), 2),
-        (32, Execution(device="cpu"), 1),
-        (2, Execution(engines_per_gpu=3), 3),
+        (79, 32, Execution(), 4),
+        (79, 8, Execution(), 2),
+        (79, 1, Execution(), 1),
+        (79, 32, Execution(threads=6), 2),
+        (79, 32, Execution(processes=4), 2),
+        (23, 32, Execution(), 2),
+        (15, 32, Execution(), 1),
     ],
 )
-def test_a_small_model_gets_as_many_as_cores_allow(
-    cores: int, execution: Execution, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
+    free_gib: int,
+    cores: int,
+    execution: Execution,
+    engines: int,
+    small_base: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gpus, "free_cores", lambda: cores)
-    assert engines_per_gpu(small_base, execution) == engines
+    monkeypatch.setattr(gpus, "gpu_memory", lambda _: Memory(free_gib * 1024.0, 80 * 1024.0))
+    assert engines_per_gpu(small_base, "auto", execution) == engines
+    assert engines_per_gpu(small_base, "cpu", execution) == 1
 
 
-@pytest.mark.usefixtures("one_gpu")
 def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "free_cores", lambda: 32)
+    monkeypatch.setattr(gpus, "gpu_memory", lambda _: Memory(80_000.0, 81_000.0))
     with (tmp_path / "model.safetensors").open("wb") as weights:
         weights.truncate(int((SMALL_MIB + 1) * 2**20))
-    assert engines_per_gpu(tmp_path, Execution()) == 1
+    assert engines_per_gpu(tmp_path, "cuda", Execution()) == 1
 
 
 @pytest.mark.usefixtures("one_gpu")
