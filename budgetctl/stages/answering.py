@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from budgetctl.models.registry import Precision
 from budgetctl.models.templates import Template
-from budgetctl.stages.stage import Execution, StageContext
+from budgetctl.stages.stage import StageContext
 
 if TYPE_CHECKING:
     from budgetctl.engines.protocol import AdapterFolder, Engine
@@ -19,13 +18,6 @@ T = TypeVar("T")
 
 EngineName = Literal["transformers", "vllm"]
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-SMALL_MIB = 1024.0
-"""Weights of a model that a GPU computes faster than one vLLM process schedules; 270 MiB were measured, no more."""
-MOST_PER_GPU = 4
-"""Three times as fast as one on an H200 (docs/results/generation.md); more were not tried."""
-CORES_PER_ENGINE = 3
-CACHE_MIB = 4096.0
-"""Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
 
 
 def adapter_of(context: StageContext) -> AdapterFolder | None:
@@ -73,8 +65,10 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     """
     import torch  # noqa: PLC0415
 
+    from budgetctl.engines.gpus import free_cores  # noqa: PLC0415
     from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
     from budgetctl.engines.parallel import ParallelEngine  # noqa: PLC0415
+    from budgetctl.engines.together import engines_per_gpu  # noqa: PLC0415
     from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
     from budgetctl.engines.transformers_served import ServedTransformersEngine  # noqa: PLC0415
     from budgetctl.engines.vllm import VllmEngine  # noqa: PLC0415
@@ -94,7 +88,8 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
 
     def vllm() -> ParallelEngine:
         places = devices(execution.device, count)
-        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], execution)
+        cores = (execution.threads or free_cores()) // count
+        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores)
         return ParallelEngine([
             VllmEngine(folder, place, precision, threads, together=together, rank=execution.adapter_rank)
             for place in places * together
@@ -115,24 +110,6 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
         kept_as,
         lambda: TransformersEngine(folder, execution.device, precision, execution.generation_batch),
     )
-
-
-def engines_per_gpu(folder: Path, device: str, execution: Execution) -> int:
-    """How many vLLM processes answer side by side on a GPU: as many as its free memory and the cores allow, if it pays.
-
-    vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
-    """
-    from budgetctl.engines.gpus import free_cores, gpu_memory, physical_gpu  # noqa: PLC0415
-    from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB  # noqa: PLC0415
-    from budgetctl.models.folders import weights_mib  # noqa: PLC0415
-
-    memory = None if device == "cpu" else gpu_memory(physical_gpu(device))
-    weights = weights_mib(folder)
-    if memory is None or weights > SMALL_MIB:
-        return 1
-    room = int((memory.free - GPU_RESERVE * memory.total) / (weights + WORKSPACE_MIB + CACHE_MIB))
-    cores = (execution.threads or free_cores()) // (CORES_PER_ENGINE * execution.processes)
-    return max(1, min(MOST_PER_GPU, room, cores))
 
 
 def devices(named: str, count: int) -> list[str]:

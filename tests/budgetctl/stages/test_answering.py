@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 
-from budgetctl.engines import gpus
-from budgetctl.engines.gpus import Memory
 from budgetctl.engines.kept import close_engines
 from budgetctl.engines.parallel import ParallelEngine
 from budgetctl.engines.protocol import Decoding
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
-from budgetctl.stages.answering import SMALL_MIB, devices, engines_per_gpu, kept_last
+from budgetctl.stages.answering import devices, kept_last
 from budgetctl.stages.gen import GenIdentity, GenStage
-from budgetctl.stages.stage import Execution
 
 VLLM = GenIdentity(template=Template.named("tiny"), decoding=Decoding(max_new_tokens=4), engine="vllm")
 
@@ -26,40 +23,6 @@ VLLM = GenIdentity(template=Template.named("tiny"), decoding=Decoding(max_new_to
 @pytest.fixture
 def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-
-
-@pytest.mark.parametrize(
-    ("free_gib", "cores", "execution", "engines"),
-    [
-        (79, 32, Execution(), 4),
-        (79, 8, Execution(), 2),
-        (79, 1, Execution(), 1),
-        (79, 32, Execution(threads=6), 2),
-        (79, 32, Execution(processes=4), 2),
-        (23, 32, Execution(), 2),
-        (15, 32, Execution(), 1),
-    ],
-)
-def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
-    free_gib: int,
-    cores: int,
-    execution: Execution,
-    engines: int,
-    small_base: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gpus, "free_cores", lambda: cores)
-    monkeypatch.setattr(gpus, "gpu_memory", lambda _: Memory(free_gib * 1024.0, 80 * 1024.0))
-    assert engines_per_gpu(small_base, "auto", execution) == engines
-    assert engines_per_gpu(small_base, "cpu", execution) == 1
-
-
-def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "free_cores", lambda: 32)
-    monkeypatch.setattr(gpus, "gpu_memory", lambda _: Memory(80_000.0, 81_000.0))
-    with (tmp_path / "model.safetensors").open("wb") as weights:
-        weights.truncate(int((SMALL_MIB + 1) * 2**20))
-    assert engines_per_gpu(tmp_path, "cuda", Execution()) == 1
 
 
 @pytest.mark.usefixtures("one_gpu")

@@ -1,0 +1,35 @@
+"""How many vLLM processes answer side by side on one GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from budgetctl.engines.gpus import gpu_memory, physical_gpu
+from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB
+from budgetctl.models.folders import weights_mib
+
+SMALL_MIB = 1024.0
+"""Weights of a model that a GPU computes faster than one vLLM process schedules; 270 MiB were measured, no more."""
+MOST_PER_GPU = 4
+"""Three times as fast as one on an H200 (docs/results/generation.md); more were not tried."""
+CORES_PER_ENGINE = 3
+CACHE_MIB = 4096.0
+"""Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
+
+
+def engines_per_gpu(folder: Path, device: str, cores: int) -> int:
+    """Return as many as a GPU's free memory and the cores allow, where several pay.
+
+    vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
+
+    Args:
+        folder: Of the model.
+        device: `cpu`, or which GPU.
+        cores: That may be used for this GPU.
+    """
+    memory = None if device == "cpu" else gpu_memory(physical_gpu(device))
+    weights = weights_mib(folder)
+    if memory is None or weights > SMALL_MIB:
+        return 1
+    room = int((memory.free - GPU_RESERVE * memory.total) / (weights + WORKSPACE_MIB + CACHE_MIB))
+    return max(1, min(MOST_PER_GPU, room, cores // CORES_PER_ENGINE))

@@ -1,0 +1,34 @@
+"""How many vLLM processes share a GPU, by the model's size, memory and cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from budgetctl.engines import together
+from budgetctl.engines.gpus import Memory
+from budgetctl.engines.together import SMALL_MIB, engines_per_gpu
+
+
+def gpu_with(free_gib: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "gpu_memory", lambda _: Memory(free_gib * 1024, 80 * 1024))
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "cores", "engines"),
+    [(79, 32, 4), (79, 8, 2), (79, 1, 1), (23, 32, 2), (15, 32, 1)],
+)
+def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
+    free_gib: int, cores: int, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_with(free_gib, monkeypatch)
+    assert engines_per_gpu(small_base, "auto", cores) == engines
+    assert engines_per_gpu(small_base, "cpu", cores) == 1
+
+
+def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_with(79, monkeypatch)
+    with (tmp_path / "model.safetensors").open("wb") as weights:
+        weights.truncate(int((SMALL_MIB + 1) * 2**20))
+    assert engines_per_gpu(tmp_path, "cuda", 32) == 1
