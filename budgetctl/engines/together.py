@@ -9,9 +9,10 @@ from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB
 from budgetctl.models.folders import weights_mib
 
 SMALL_MIB = 1024.0
-"""Weights of a model that a GPU computes faster than one vLLM process schedules; 270 MiB were measured, no more."""
+"""Weights of a model that a GPU computes faster than one vLLM process schedules: with 270 MiB four processes answer
+three times as fast as one, with 2.4 GiB a quarter faster (docs/results/generation.md)."""
 MOST_PER_GPU = 4
-"""Three times as fast as one on an H200 (docs/results/generation.md); more were not tried."""
+"""Eight are slower than four: they wait for their turn on the GPU."""
 CORES_PER_ENGINE = 3
 CACHE_MIB = 4096.0
 """Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
