@@ -1,4 +1,4 @@
-"""Which cores and GPUs this process may use, how much of their memory is free, and who holds the rest. No torch."""
+"""Which GPUs this process may use, how much of their memory is free, and who holds the rest. No torch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ class Memory:
 
     free: float
     total: float
-
-
-def free_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def visible_gpus() -> tuple[str, ...]:

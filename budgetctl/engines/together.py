@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from budgetctl.engines.gpus import gpu_memory, physical_gpu
+from budgetctl.engines.host import free_memory_mib
 from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB
 from budgetctl.models.folders import weights_mib
 
@@ -17,9 +18,12 @@ CORES_PER_ENGINE = 3
 CACHE_MIB = 4096.0
 """Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
 
+HOST_MIB = 4096.0
+"""Of the machine's own memory, for each of them beside the weights, which are read once more while they are loaded."""
 
-def engines_per_gpu(folder: Path, device: str, cores: int) -> int:
-    """Return as many as a GPU's free memory and the cores allow, where several pay.
+
+def engines_per_gpu(folder: Path, device: str, cores: int, sharers: int = 1) -> int:
+    """Return as many as a GPU's free memory, the machine's, and the cores allow, where several pay.
 
     vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
 
@@ -27,10 +31,13 @@ def engines_per_gpu(folder: Path, device: str, cores: int) -> int:
         folder: Of the model.
         device: `cpu`, or which GPU.
         cores: That may be used for this GPU.
+        sharers: Engines on other GPUs that share the machine's memory with this one's, itself included.
     """
     memory = None if device == "cpu" else gpu_memory(physical_gpu(device))
     weights = weights_mib(folder)
     if memory is None or weights > SMALL_MIB:
         return 1
     room = int((memory.free - GPU_RESERVE * memory.total) / (weights + WORKSPACE_MIB + CACHE_MIB))
-    return max(1, min(MOST_PER_GPU, room, cores // CORES_PER_ENGINE))
+    free = free_memory_mib()
+    fitting = MOST_PER_GPU if free is None else int(free / sharers / (weights + HOST_MIB))
+    return max(1, min(MOST_PER_GPU, room, fitting, cores // CORES_PER_ENGINE))

@@ -65,7 +65,7 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     """
     import torch  # noqa: PLC0415
 
-    from budgetctl.engines.gpus import free_cores  # noqa: PLC0415
+    from budgetctl.engines.host import free_cores  # noqa: PLC0415
     from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
     from budgetctl.engines.parallel import ParallelEngine  # noqa: PLC0415
     from budgetctl.engines.together import engines_per_gpu  # noqa: PLC0415
@@ -89,7 +89,7 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     def vllm() -> ParallelEngine:
         places = devices(execution.device, count)
         cores = (execution.threads or free_cores()) // count
-        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores)
+        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores, count)
         return ParallelEngine([
             VllmEngine(folder, place, precision, threads, together=together, rank=execution.adapter_rank)
             for place in places * together

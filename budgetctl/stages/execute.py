@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from budgetctl.console import Reporter
+from budgetctl.engines.kept import close_engines
 from budgetctl.errors import MissingParentError
 from budgetctl.provenance import provenance
 from budgetctl.stages.stage import Execution, Stage, StageContext, payload_of
@@ -54,6 +55,15 @@ def execute(
 ) -> Outcome:
     """Return the stage's artifact, running the stage only if this store does not have it.
 
+    Args:
+        stage: What to make.
+        store: Where it is looked for and published.
+        execution: How to run it here.
+        reporter: Told of progress.
+        should_stop: Asked at every step.
+        keep: What stays for the caller's next stage, such as an engine, which the caller closes; None keeps nothing.
+        steal: Take the lease from a process that still holds it.
+
     Raises:
         MissingParentError: A parent is not published.
         LeasedElsewhere: Another process works on the same key.
@@ -73,6 +83,7 @@ def execute(
             parents = open_parents(store, stage)  # again: from now on a collection sees what this work needs
             if draft.resumed:
                 reporter.say(f"{stage.name} {payload.key[:12]}: continuing an interrupted attempt")
+            kept: dict[str, object] = {} if keep is None else keep
             context = StageContext(
                 store=store,
                 draft=draft,
@@ -80,11 +91,13 @@ def execute(
                 execution=execution,
                 reporter=reporter,
                 should_stop=lambda: lease.lost or should_stop(),
-                keep={} if keep is None else keep,
+                keep=kept,
             )
             try:
                 metrics = stage.run(context)
             finally:
+                if keep is None:
+                    close_engines(kept)
                 lease.check()  # a stage that stopped because its lease is gone says so
             wall_s = time.monotonic() - started
             return Outcome(draft.publish(metrics, provenance(wall_s)), hit=False, wall_s=wall_s)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from budgetctl.console import Reporter
-from budgetctl.engines.gpus import free_cores, visible_gpus
+from budgetctl.engines.gpus import visible_gpus
+from budgetctl.engines.host import free_cores
 from budgetctl.signals import PARENT_VARIABLE
 from budgetctl.study.branches import grown_in
 from budgetctl.study.plan import Plan

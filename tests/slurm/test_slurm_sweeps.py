@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +29,11 @@ from store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-LONG = {"shares": [1], "budgets": [32], "slurm": {"workers": 1}}
+
+def long_on(node: str) -> dict[str, Any]:
+    """A single training, whose worker stays on a node: a Slurm of 22.05 may lose a job that was just asking to be
+    requeued when its node's power was cut, so only one of them may meet the power cut."""
+    return {"shares": [1], "budgets": [32], "slurm": {"workers": 1, "options": {"nodelist": node}}}
 
 
 def key_of(plan: Plan, stage: str) -> str:
@@ -60,7 +65,7 @@ def assert_curve_is_whole(store: Store, key: str) -> None:
 def limited(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     """A training that cannot end within its job's time limit of a minute, submitted before everything else."""
     folder = tmp_path_factory.mktemp("limited")
-    recipe = write_recipe(folder / "limited.yaml", **LONG, sft={"epochs": 60})
+    recipe = write_recipe(folder / "limited.yaml", **long_on("n2"), sft={"epochs": 60})
     store = folder / "store"
     job = cluster.submit(recipe, store, "--time", "1", "--checkpoint-every", "10")
     return Store.open(store), job
@@ -102,7 +107,7 @@ def test_forks_grow_while_the_array_runs(cluster: Cluster, tmp_path: Path) -> No
 
 
 def test_every_interruption_ends_with_the_complete_table(cluster: Cluster, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "hunted.yaml", **LONG, sft={"epochs": 120})
+    recipe = write_recipe(tmp_path / "hunted.yaml", **long_on("n1"), sft={"epochs": 120})
     folder = tmp_path / "store"
     job = cluster.submit(recipe, folder, "--checkpoint-every", "2")
     task = f"{job}_0"
@@ -214,10 +219,7 @@ def test_a_time_limit_in_the_middle_of_training_costs_nothing(
     *before, last = store.attempts(sft)
     assert last.outcome == "published"
     assert before
-    assert {attempt.outcome for attempt in before} <= {"interrupted", ""}, (
-        "a power cut may have hit it as well"
-    )
-    assert "interrupted" in {attempt.outcome for attempt in before}
+    assert {attempt.outcome for attempt in before} == {"interrupted"}
     assert_curve_is_whole(store, sft)
     assert int(next((store.root / "logs").glob("*/*.timeouts")).read_text()) >= 1
     said = "".join(path.read_text() for path in (store.root / "logs").glob("*/*.out"))

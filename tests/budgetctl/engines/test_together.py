@@ -13,6 +13,7 @@ from budgetctl.engines.together import SMALL_MIB, engines_per_gpu
 
 def gpu_with(free_gib: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "gpu_memory", lambda _: Memory(free_gib * 1024, 80 * 1024))
+    monkeypatch.setattr(together, "free_memory_mib", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,15 @@ def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
     gpu_with(free_gib, monkeypatch)
     assert engines_per_gpu(small_base, "auto", cores) == engines
     assert engines_per_gpu(small_base, "cpu", cores) == 1
+
+
+@pytest.mark.parametrize(("free_gib", "gpus", "engines"), [(64, 1, 4), (64, 8, 1), (13, 1, 3), (2, 1, 1)])
+def test_the_machines_own_memory_counts_too(
+    free_gib: int, gpus: int, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_with(79, monkeypatch)
+    monkeypatch.setattr(together, "free_memory_mib", lambda: free_gib * 1024.0)
+    assert engines_per_gpu(small_base, "cuda", 32, gpus) == engines
 
 
 def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

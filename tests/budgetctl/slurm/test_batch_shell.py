@@ -63,17 +63,38 @@ def test_an_exit_code_is_passed_on(script: Path, code: int) -> None:
     assert (ran.code, ran.starts) == (code, 1)
 
 
-def test_the_warning_reaches_the_worker_and_the_job_goes_back_to_the_queue(
-    script: Path, tmp_path: Path
-) -> None:
+def slurm_job(tmp_path: Path, answer: str = "exit 0") -> dict[str, str]:
+    """The environment of array task 7_3 on a machine whose `scontrol` writes down what it is asked, then answers."""
     fake = tmp_path / "bin"
     fake.mkdir()
-    (fake / "scontrol").write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\n')
+    (fake / "scontrol").write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\n{answer}\n')
     (fake / "squeue").write_text("#!/bin/bash\necho NONE\n")
     for name in ("scontrol", "squeue"):
         (fake / name).chmod(0o755)
     job = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
-    environment = job | {"PATH": f"{fake}:{os.environ['PATH']}"}
+    return job | {"PATH": f"{fake}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "unsaid"),
+    [
+        ('echo "7_3: Job is pending execution" >&2; exit 1', "7_3 is there already", "submit the plan again"),
+        ('echo "Access denied" >&2; exit 1', "cannot requeue 7_3 (Access denied); submit", "there already"),
+    ],
+)
+def test_a_refused_requeue_says_what_follows(
+    script: Path, tmp_path: Path, answer: str, said: str, unsaid: str
+) -> None:
+    ran = run(script, QUIET, signal.SIGUSR2, environment=slurm_job(tmp_path, answer))
+    assert ran.code == 75
+    assert said in ran.said
+    assert unsaid not in ran.said
+
+
+def test_the_warning_reaches_the_worker_and_the_job_goes_back_to_the_queue(
+    script: Path, tmp_path: Path
+) -> None:
+    environment = slurm_job(tmp_path)
     for _ in range(3):
         ran = run(script, QUIET, signal.SIGUSR2, environment=environment)
         assert ran.code == 75

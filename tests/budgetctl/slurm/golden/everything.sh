@@ -85,7 +85,12 @@ requeue() {
     say "not a Slurm job; start the script again to go on"
   else
     say "$me goes back to the queue after time limit $count of $max_timeouts"
-    scontrol requeue "$me" || say "scontrol cannot requeue $me; submit the plan again to go on"
+    local answer
+    answer=$(scontrol requeue "$me" 2>&1) && exit 75
+    case $answer in
+      *pending*) say "$me is there already" ;; # preempted at the same moment
+      *) say "scontrol cannot requeue $me ($answer); submit the plan again to go on" ;;
+    esac
   fi
   exit 75
 }
