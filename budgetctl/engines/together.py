@@ -19,8 +19,8 @@ CACHE_MIB = 4096.0
 """Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
 
 HOST_MIB = 4096.0
-"""Allowed for each of them of the machine's own memory, beside the weights, which pass through it. On a CPU vLLM 0.32 held
-2.1 GiB beside them, 1 GiB of cache among it; CUDA adds its own."""
+"""Allowed for each of them of the machine's own memory, beside the weights, which pass through it. On a CPU vLLM 0.32
+held 2.1 GiB beside them, 1 GiB of cache among it; CUDA adds its own."""
 
 
 def engines_per_gpu(folder: Path, device: str, cores: int, sharers: int = 1) -> int:
