@@ -10,6 +10,7 @@ from budgetctl.console import Reporter
 from budgetctl.engines.kept import close_engines
 from budgetctl.errors import MissingParentError
 from budgetctl.provenance import provenance
+from budgetctl.signals import faithful_ctrl_c
 from budgetctl.stages.stage import Execution, Stage, StageContext, payload_of
 from store import Artifact, Store
 from store.errors import MissingArtifact
@@ -94,7 +95,8 @@ def execute(
                 keep=kept,
             )
             try:
-                metrics = stage.run(context)
+                with faithful_ctrl_c():
+                    metrics = stage.run(context)
             finally:
                 if keep is None:
                     close_engines(kept)
