@@ -237,17 +237,18 @@ def test_an_alias_travels(store: Store, elsewhere: Store, publish: Publish, tmp_
 
 OTHER_MACHINE = """
 import os, socket, sys
-import fsspec.implementations.local, store.index
+import store.index
 from store import Store
 from store.check import verify
 from store.remote import Remote
 from store.transfer import pull
 user = int(sys.argv[5])
-if user:  # after the imports: that user need not be able to read the interpreter
+remote = Remote(sys.argv[2])
+if user:  # after everything is imported: that user need not be able to read the interpreter
     os.setgid(user)
     os.setuid(user)
 store = Store.open(sys.argv[1], create=True)
-pull(store, Remote(sys.argv[2]), [sys.argv[3]], [sys.argv[4]])
+pull(store, remote, [sys.argv[3]], [sys.argv[4]])
 assert verify(store.layout, store.keys(), deep=True).findings == ()
 index = store.index()
 print(socket.gethostname(), os.getuid(), index.query("SELECT cell, metric, value FROM sweep").rows)
