@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from budgetctl.engines.gpus import gpu_memory, physical_gpu
-from budgetctl.engines.host import free_memory_mib
+from budgetctl.engines.host import free_cores, free_memory_mib
 from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB
 from budgetctl.models.folders import weights_mib
 
 SMALL_MIB = 1024.0
-"""Weights of a model that a GPU computes faster than one vLLM process schedules: with 270 MiB four processes answer
-three times as fast as one, with 2.4 GiB a quarter faster (docs/results/generation.md)."""
+"""Weights up to which several pay: with 270 MiB four processes answer three times as fast as one, with 2.4 GiB about a
+quarter faster (docs/results/generation.md)."""
 MOST_PER_GPU = 4
 """Eight are slower than four: they wait for their turn on the GPU."""
 CORES_PER_ENGINE = 3
@@ -23,16 +23,15 @@ HOST_MIB = 4096.0
 held 2.1 GiB beside them, 1 GiB of cache among it; CUDA adds its own."""
 
 
-def engines_per_gpu(folder: Path, device: str, cores: int, sharers: int = 1) -> int:
+def engines_per_gpu(folder: Path, device: str, cores: int) -> int:
     """Return as many as a GPU's free memory, the machine's, and the cores allow, where several pay.
 
-    vLLM decides in one Python thread what to compute next. With a small model that takes longer than the computing.
+    One vLLM process leaves a GPU idle for most of a small model's step.
 
     Args:
         folder: Of the model.
         device: `cpu`, or which GPU.
-        cores: That may be used for this GPU.
-        sharers: Engines on other GPUs that share the machine's memory with this one's, itself included.
+        cores: That may be used for this GPU; as large a part of the machine's memory may be.
     """
     memory = None if device == "cpu" else gpu_memory(physical_gpu(device))
     weights = weights_mib(folder)
@@ -40,5 +39,7 @@ def engines_per_gpu(folder: Path, device: str, cores: int, sharers: int = 1) -> 
         return 1
     room = int((memory.free - GPU_RESERVE * memory.total) / (weights + WORKSPACE_MIB + CACHE_MIB))
     free = free_memory_mib()
-    fitting = MOST_PER_GPU if free is None else int(free / sharers / (weights + HOST_MIB))
+    fitting = (
+        MOST_PER_GPU if free is None else int(free * cores / max(cores, free_cores()) / (weights + HOST_MIB))
+    )
     return max(1, min(MOST_PER_GPU, room, fitting, cores // CORES_PER_ENGINE))

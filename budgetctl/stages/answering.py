@@ -89,7 +89,7 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     def vllm() -> ParallelEngine:
         places = devices(execution.device, count)
         cores = (execution.threads or free_cores()) // count
-        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores, count)
+        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores)
         return ParallelEngine([
             VllmEngine(folder, place, precision, threads, together=together, rank=execution.adapter_rank)
             for place in places * together

@@ -28,13 +28,16 @@ def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
     assert engines_per_gpu(small_base, "cpu", cores) == 1
 
 
-@pytest.mark.parametrize(("free_gib", "gpus", "engines"), [(64, 1, 4), (64, 8, 1), (13, 1, 3), (2, 1, 1)])
+@pytest.mark.parametrize(
+    ("free_gib", "cores", "engines"), [(64, 32, 4), (64, 12, 4), (32, 12, 2), (13, 32, 3), (2, 32, 1)]
+)
 def test_the_machines_own_memory_counts_too(
-    free_gib: int, gpus: int, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
+    free_gib: int, cores: int, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu_with(79, monkeypatch)
     monkeypatch.setattr(together, "free_memory_mib", lambda: free_gib * 1024.0)
-    assert engines_per_gpu(small_base, "cuda", 32, gpus) == engines
+    monkeypatch.setattr(together, "free_cores", lambda: 32)
+    assert engines_per_gpu(small_base, "cuda", cores) == engines
 
 
 def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
