@@ -78,6 +78,17 @@ class _LineBar:
             self._reporter.say(f"{self._title}: {done}/{self._total}  {self.figures}".rstrip())
 
 
+class LinesThrough(LineReporter):
+    """Everything as lines of another reporter: for work beside other work, of which each would want its own bar."""
+
+    def __init__(self, inner: Reporter, prefix: str) -> None:
+        super().__init__()
+        self._inner, self._title = inner, prefix
+
+    def say(self, text: str) -> None:
+        self._inner.say(f"{self._title}{text}")
+
+
 class RichReporter:
     """Live bars on a terminal."""
 

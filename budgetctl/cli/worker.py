@@ -86,6 +86,7 @@ def worker(
             update={
                 "sources": {name: Path(path) for name, path in plan.sources.items()},
                 "adapter_rank": largest_rank(plan),
+                "side_by_side": True,
             }
         )
         if planned_with and planned_with != (here := code_revision()):

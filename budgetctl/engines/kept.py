@@ -26,14 +26,29 @@ def kept_engine(
         name: Everything that makes two engines different: model, precision, device, batch.
         start: Makes one.
     """
-    wanted = SLOT + name
-    held = keep.get(wanted)
-    if isinstance(held, kind):
+    held = held_engine(keep, kind, name)
+    if held is not None:
         return held
     close_engines(keep)
     engine = start()
-    keep[wanted] = engine
+    lend_engine(keep, name, engine)
     return engine
+
+
+def held_engine(keep: dict[str, object], kind: type[EngineT], name: str) -> EngineT | None:
+    """Return the kept engine of this name, if there is one."""
+    held = keep.get(SLOT + name)
+    return held if isinstance(held, kind) else None
+
+
+def lend_engine(keep: dict[str, object], name: str, engine: _Closable) -> None:
+    """Have an engine found under this name, as if it had been started there."""
+    keep[SLOT + name] = engine
+
+
+def take_back_engine(keep: dict[str, object], name: str) -> None:
+    """Undo `lend_engine`; the engine goes on."""
+    keep.pop(SLOT + name, None)
 
 
 def close_engines(keep: dict[str, object]) -> None:

@@ -20,6 +20,15 @@ class ParallelEngine:
         self._engines = tuple(engines)
 
     @property
+    def size(self) -> int:
+        """How many engines these are."""
+        return len(self._engines)
+
+    def parts(self, count: int) -> list[ParallelEngine]:
+        """Deal the engines to `count` users, at most one for each; who has a part does not close it."""
+        return [ParallelEngine(self._engines[number::count]) for number in range(count)]
+
+    @property
     def start_s(self) -> float:
         """Seconds of the slowest's starts; they start side by side."""
         return max(engine.start_s for engine in self._engines)

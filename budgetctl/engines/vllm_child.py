@@ -13,10 +13,13 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from queue import Queue
 from typing import IO, Any
 
 SEND_EVERY = 32
+REFILL_PART = 4
+"""One over the share of rows that are free before new prompts fill them."""
 
 
 def main() -> None:
@@ -71,15 +74,57 @@ def _lora(request: dict[str, Any]) -> Any:
 
 def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
     """Answer every prompt; finished answers are sent as they come, in no order."""
+    engine = model.llm_engine
+    rows = engine.vllm_config.scheduler_config.max_num_seqs
+    waiting = deque(enumerate(request["asked"]))
+    unfinished = 0
+    finished: list[dict[str, Any]] = []
+    while waiting or unfinished:
+        wave = refill(rows, unfinished, len(waiting))
+        if wave:
+            _add(engine, request, [waiting.popleft() for _ in range(wave)])
+            unfinished += wave
+        for output in engine.step():
+            if not output.finished:
+                continue
+            answer = output.outputs[0]
+            finished.append({
+                "place": int(output.request_id), "ids": list(answer.token_ids), "reason": answer.finish_reason,
+                "logprob": answer.cumulative_logprob,
+            })  # fmt: skip
+            unfinished -= 1
+        if len(finished) >= SEND_EVERY:
+            _reply(replies, {"answers": finished})
+            finished = []
+    _reply(replies, {"answers": finished, "done": True})
+
+
+def refill(rows: int, unfinished: int, waiting: int) -> int:
+    """How many more prompts to hand to the engine now.
+
+    A step that mixes new prompts with running answers has no CUDA graph and takes several times as long as one of
+    answers alone (docs/results/generation.md), and vLLM would fill each row as soon as it is free: with more prompts
+    than rows, nearly every step would be such a one. So rows are filled again a quarter at a time.
+
+    Args:
+        rows: Answers that the engine makes at once.
+        unfinished: Those it is making.
+        waiting: Prompts not handed over yet.
+    """
+    free = rows - unfinished
+    return min(free, waiting) if free >= min(rows // REFILL_PART, waiting) else 0
+
+
+def _add(engine: Any, request: dict[str, Any], asked: list[tuple[int, Any]]) -> None:
+    """Hand prompts over; all of them or, with an error, none, and nothing of this request's remains."""
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.inputs import TokensPrompt  # noqa: PLC0415
     from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-    engine, lora, decoding = model.llm_engine, _lora(request), request["decoding"]
+    lora, decoding = _lora(request), request["decoding"]
     greedy = decoding["temperature"] == 0
-    added: list[str] = []
     try:
-        for place, (number, _, seed) in enumerate(request["asked"]):
+        for place, (number, _, seed) in asked:
             prompt = request["prompts"][number]
             sampling = SamplingParams(
                 temperature=decoding["temperature"], top_p=decoding["top_p"], top_k=decoding["top_k"] or -1,
@@ -89,24 +134,10 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
             )  # fmt: skip
             tokens = TokensPrompt(prompt_token_ids=prompt["ids"])
             engine.add_request(str(place), tokens, sampling, lora_request=lora)
-            added.append(str(place))
     except Exception:
-        engine.abort_request(added)  # left in the queue, they would answer under the next request's numbers
+        # left in the queue, they would answer under the next request's numbers
+        engine.abort_request([str(place) for place in range(len(request["asked"]))])
         raise
-    finished: list[dict[str, Any]] = []
-    while engine.has_unfinished_requests():
-        for output in engine.step():
-            if not output.finished:
-                continue
-            answer = output.outputs[0]
-            finished.append({
-                "place": int(output.request_id), "ids": list(answer.token_ids), "reason": answer.finish_reason,
-                "logprob": answer.cumulative_logprob,
-            })  # fmt: skip
-        if len(finished) >= SEND_EVERY:
-            _reply(replies, {"answers": finished})
-            finished = []
-    _reply(replies, {"answers": finished, "done": True})
 
 
 def _logprobs(model: Any, request: dict[str, Any], replies: IO[str]) -> None:

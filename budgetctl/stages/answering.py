@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from budgetctl.models.registry import Precision
 from budgetctl.models.templates import Template
-from budgetctl.stages.stage import StageContext
+from budgetctl.stages.stage import Execution, StageContext
 
 if TYPE_CHECKING:
     from budgetctl.engines.protocol import AdapterFolder, Engine
@@ -68,7 +68,7 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     from budgetctl.engines.host import free_cores  # noqa: PLC0415
     from budgetctl.engines.kept import kept_engine  # noqa: PLC0415
     from budgetctl.engines.parallel import ParallelEngine  # noqa: PLC0415
-    from budgetctl.engines.together import engines_per_gpu  # noqa: PLC0415
+    from budgetctl.engines.together import MOST_FOR_ONE, MOST_PER_GPU, engines_per_gpu  # noqa: PLC0415
     from budgetctl.engines.transformers import TransformersEngine  # noqa: PLC0415
     from budgetctl.engines.transformers_served import ServedTransformersEngine  # noqa: PLC0415
     from budgetctl.engines.vllm import VllmEngine  # noqa: PLC0415
@@ -80,16 +80,14 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
     full = checkpoint is not None and ADAPTER_WEIGHTS not in checkpoint.files
     model = checkpoint if checkpoint is not None and full else context.parents["base"]
     folder, count = model.path(), execution.processes
-    kept_as = (
-        f"{name}:{model.key}:{precision}:{execution.device}:{execution.generation_batch}:{count}:"
-        f"{execution.engines_per_gpu}"
-    )
+    kept_as = engine_name(name, model.key, precision, execution)
     threads = None if execution.threads is None else max(1, execution.threads // count)
 
     def vllm() -> ParallelEngine:
         places = devices(execution.device, count)
         cores = (execution.threads or free_cores()) // count
-        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores)
+        most = MOST_PER_GPU if execution.side_by_side else MOST_FOR_ONE
+        together = execution.engines_per_gpu or engines_per_gpu(folder, places[0], cores, most)
         return ParallelEngine([
             VllmEngine(folder, place, precision, threads, together=together, rank=execution.adapter_rank)
             for place in places * together
@@ -109,6 +107,21 @@ def engine_of(context: StageContext, name: EngineName, precision: Precision) -> 
         TransformersEngine,
         kept_as,
         lambda: TransformersEngine(folder, execution.device, precision, execution.generation_batch),
+    )
+
+
+def engine_name(name: EngineName, model: str, precision: Precision, execution: Execution) -> str:
+    """Tell everything that makes two engines different.
+
+    Args:
+        name: Its kind.
+        model: Key of the base, or of a checkpoint with full weights.
+        precision: Of the weights.
+        execution: How it is run.
+    """
+    return (
+        f"{name}:{model}:{precision}:{execution.device}:{execution.generation_batch}:{execution.processes}:"
+        f"{execution.engines_per_gpu}"
     )
 
 

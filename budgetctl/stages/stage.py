@@ -32,6 +32,8 @@ class Execution(Frozen):
     generation, whose answers stay the same."""
     engines_per_gpu: int | None = None
     """vLLM processes that share each GPU while answers are generated; None derives it from model and cores."""
+    side_by_side: bool = False
+    """Whether generations may come several at a time, as a plan's do, so that more engines pay."""
     shard: bool = False
     """Spread the weights of a model that trains over its processes."""
     adapter_rank: int | None = None

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
+from itertools import islice
 
-from budgetctl.console import Reporter
-from budgetctl.engines.kept import close_engines
+from budgetctl.console import LinesThrough, Reporter
+from budgetctl.engines.kept import close_engines, held_engine, lend_engine, take_back_engine
+from budgetctl.engines.parallel import ParallelEngine
+from budgetctl.stages.answering import ADAPTER_WEIGHTS, engine_name
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
+from budgetctl.stages.gen import GenStage
 from budgetctl.stages.stage import Execution, Metric
 from budgetctl.study.labels import labels_of
 from budgetctl.study.plan import Plan
 from budgetctl.study.progress import ProgressReporter
 from store import Payload, Store
-from store.errors import CorruptArtifact
+from store.errors import CorruptArtifact, MissingArtifact
 
 
 class StageRunner:
@@ -29,17 +36,66 @@ class StageRunner:
         self._store, self._execution = store, execution
         self._reporter, self._should_stop = reporter, should_stop
         self._keep: dict[str, object] = {}
+        self._sides: list[dict[str, object]] = []
+        """What each of several stages that run side by side leaves for the next one there."""
+        self._halted = False
 
     def run(self, payload: Payload, plan: Plan) -> str | None:
         """Run a stage and return a line about it, or None if it was there already; raises what `execute` raises."""
-        reporter = ProgressReporter(self._reporter, self._store.root, payload.key)
+        return self._run(payload, plan, self._keep, self._reporter)
+
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> list[Payload]:
+        """Which of `others` to run side by side with a stage.
+
+        These are generations that need the engine which a generation has left here, as many as it consists of. An
+        engine that answers a stage of its own takes hardly longer than one that answers a part of its prompts.
+        """
+        name = self._engine_of(payload)
+        engine = held_engine(self._keep, ParallelEngine, name) if name else None
+        if engine is None or engine.size == 1:
+            return []
+        return list(islice((other for other in others if self._engine_of(other) == name), engine.size - 1))
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> list[Future[str | None]]:
+        """Run a stage and what goes beside it, each with a part of the kept engine, until all have ended.
+
+        Returns:
+            For each stage what `run` would have returned or raised.
+        """
+        name = self._engine_of(payloads[0])
+        engine = held_engine(self._keep, ParallelEngine, name) if name else None
+        assert name is not None
+        assert engine is not None
+        self._sides += [{} for _ in range(len(payloads) - len(self._sides))]
+        futures: list[Future[str | None]] = [Future() for _ in payloads]
+        for future, payload, part, keep in zip(
+            futures, payloads, engine.parts(len(payloads)), self._sides, strict=False
+        ):
+            lend_engine(keep, name, part)
+            reporter = LinesThrough(self._reporter, f"{payload.key[:12]} ")
+            work = partial(self._run, payload, plan, keep, reporter)
+            # A daemon, so that a second Ctrl-C does not wait for it.
+            threading.Thread(target=_fulfil, args=(future, work), daemon=True).start()
+        try:
+            wait(futures)
+        except BaseException:
+            self._halted = True  # Ctrl-C comes to this thread alone; the others save what they have
+            wait(futures)
+            raise
+        finally:
+            for keep in self._sides:
+                take_back_engine(keep, name)
+        return futures
+
+    def _run(self, payload: Payload, plan: Plan, keep: dict[str, object], inner: Reporter) -> str | None:
+        reporter = ProgressReporter(inner, self._store.root, payload.key)
         execution = self._execution
         if execution.track is not None:
             execution = execution.model_copy(update={"study": labels_of(plan, payload.key)})
         try:
             outcome = execute(
                 stage_from(payload), self._store, execution, reporter,
-                should_stop=self._should_stop, keep=self._keep,
+                should_stop=lambda: self._halted or self._should_stop(), keep=keep,
             )  # fmt: skip
         finally:
             reporter.close()
@@ -47,10 +103,27 @@ class StageRunner:
             return None
         return f"{headline(outcome.artifact.metrics)}{outcome.wall_s:.1f} s"
 
+    def _engine_of(self, payload: Payload) -> str | None:
+        """The name under which a generation's engine is kept; None for other stages and where it cannot be told."""
+        if payload.stage != GenStage.name:
+            return None
+        stage = stage_from(payload)
+        assert isinstance(stage, GenStage)
+        model = stage.base
+        if stage.checkpoint is not None:
+            try:
+                checkpoint = self._store.artifact(stage.checkpoint)
+            except (MissingArtifact, CorruptArtifact):
+                return None
+            if ADAPTER_WEIGHTS not in checkpoint.files:
+                model = stage.checkpoint
+        return engine_name(stage.identity.engine, model, stage.identity.precision, self._execution)
+
     def forget(self) -> None:
         """Close engines and let go of models."""
         close_engines(self._keep)
         self._keep.clear()
+        self._sides.clear()
 
     def set_aside_corrupt(self, payload: Payload) -> None:
         """Quarantine the damaged parents of a stage, so that they are computed again."""
@@ -60,6 +133,13 @@ class StageRunner:
             except CorruptArtifact as found:
                 self._store.quarantine(parent, str(found))
                 self._reporter.say(f"{parent[:12]} set aside: {found}")
+
+
+def _fulfil(future: Future[str | None], work: Callable[[], str | None]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def headline(metrics: Mapping[str, Metric]) -> str:

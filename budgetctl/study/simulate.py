@@ -8,6 +8,7 @@ the store for a while, so that others take their leases for dead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,6 +108,12 @@ class Node:
         self.site.count("list leases")
 
     # The worker's runner
+
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> Sequence[Payload]:
+        return ()
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> Sequence[Future[str | None]]:
+        raise AssertionError("a node runs one stage at a time")
 
     def run(self, payload: Payload, plan: Plan) -> str | None:
         """Claim, work and publish as the real runner does.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -52,6 +53,12 @@ class Runner(Protocol):
             NoSpace: The disk is full.
             Exception: Whatever else made the stage fail.
         """
+
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> Sequence[Payload]:
+        """Which of `others`, in their order, it would run side by side with a stage; none where that does not pay."""
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> Sequence[Future[str | None]]:
+        """Run a stage and what it said would go beside it, until all have ended; each as `run` would have."""
 
     def forget(self) -> None:
         """Let go of models and engines, which a failed stage may have left in any state."""
@@ -192,13 +199,14 @@ class Worker:
         """Run the best possible stage that nobody holds."""
         board = self._board
         found = False
-        for key in sorted(board.possible - board.leased, key=self._preference):
+        ready = sorted(board.possible - board.leased, key=self._preference)
+        for place, key in enumerate(ready):
             if self._should_stop():
                 self._result.interrupted = True
                 return _Try.STOPPED
             if self._is_lost(key) or not self._fits(key):
                 continue
-            tried = self._try(key)
+            tried = self._try(key, self._beside(key, ready[place + 1 :]))
             if tried is _Try.FOUND:
                 found = True
             elif tried is not _Try.TAKEN:
@@ -285,11 +293,30 @@ class Worker:
         self._result.out_of_time = True
         return self._result
 
-    def _try(self, key: str) -> _Try:
-        """Claim and run one stage, and note how that went."""
-        payload = self._plan.stages[key]
+    def _beside(self, key: str, others: Iterable[str]) -> list[str]:
+        """Which of other possible stages to run side by side with this one."""
+        stages = self._plan.stages
+        found = self._runner.beside(stages[key], (stages[other] for other in others))
+        return [other.key for other in found if not self._is_lost(other.key) and self._fits(other.key)]
+
+    def _try(self, key: str, beside: Sequence[str] = ()) -> _Try:
+        """Claim and run a stage, perhaps with others beside it, and note how that went."""
+        payloads = [self._plan.stages[each] for each in (key, *beside)]
+        if not beside:
+            return self._noted(payloads[0], lambda: self._runner.run(payloads[0], self._plan))
+        futures = self._runner.run_side_by_side(payloads, self._plan)
+        tries = [
+            self._noted(payload, future.result) for payload, future in zip(payloads, futures, strict=True)
+        ]
+        return next(
+            (tried for tried in (_Try.STOPPED, _Try.WORKED, _Try.FOUND) if tried in tries), _Try.TAKEN
+        )
+
+    def _noted(self, payload: Payload, run: Callable[[], str | None]) -> _Try:
+        """Note how a stage went, which `run` tells by what it returns or raises."""
+        key = payload.key
         try:
-            line = self._runner.run(payload, self._plan)
+            line = run()
         except LeasedElsewhere:
             self._board.leased.add(key)
             return _Try.TAKEN

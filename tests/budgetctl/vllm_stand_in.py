@@ -2,7 +2,7 @@
 
 STAND_IN = {
     "__init__.py": """
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 from types import SimpleNamespace as Some
 from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import SamplingParams
@@ -15,15 +15,18 @@ def perhaps_die():
         deaths.write_text(str(int(deaths.read_text()) - 1))
         print("CUDA error: the last words", flush=True); os._exit(7)
 class Engine:
+    vllm_config = Some(scheduler_config=Some(max_num_seqs=16))
     def __init__(self): self.waiting, self.answered = [], 0
     def add_request(self, name, prompt, sampling, lora_request=None):
         assert sampling.output_kind == "final only" and sampling.seed is None
         if 98 in prompt["prompt_token_ids"]: raise ValueError("token 98 is out of vocabulary")
         if 99 in prompt["prompt_token_ids"]: raise VLLMClientError("token 99 is out of vocabulary")
+        assert len(self.waiting) < self.vllm_config.scheduler_config.max_num_seqs
         self.waiting.append((name, prompt["prompt_token_ids"], sampling, lora_request))
     def has_unfinished_requests(self): return bool(self.waiting)
     def abort_request(self, names): self.waiting = [one for one in self.waiting if one[0] not in names]
     def step(self):
+        if (here / "slow").exists(): time.sleep(0.05)
         if self.answered == 40: perhaps_die()
         name, ids, sampling, lora = self.waiting.pop(0); self.answered += 1
         first = ids[-1] if lora is None else ids[-1] + lora.number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,12 @@ class Labels:
 
     def __init__(self) -> None:
         self.seen: dict[str, dict[str, Any]] = {}
+
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> Sequence[Payload]:
+        return ()
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> Sequence[Future[str | None]]:
+        raise AssertionError("nothing runs beside another")
 
     def run(self, payload: Payload, plan: Plan) -> str | None:
         self.seen[payload.stage] = labels_of(plan, payload.key)

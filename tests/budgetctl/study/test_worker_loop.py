@@ -10,6 +10,8 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from budgetctl.study.running import StageRunner
 from budgetctl.study.state import MAX_DEATHS, StageState, given_up, state_of
 from budgetctl.study.worker import RetryPolicy, Worker
 from store import Payload, Store
-from store.errors import NoSpace
+from store.errors import LeasedElsewhere, NoSpace
 
 SMALL = {"name": "small", "base": "tiny", "task": "arith", "budgets": [8, 12], "shares": [1, 0.5, 0]}
 
@@ -193,6 +195,12 @@ class RecordedRunner:
     def __init__(self, error: Exception) -> None:
         self.error, self.asked = error, list[str]()
 
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> Sequence[Payload]:
+        return ()
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> Sequence[Future[str | None]]:
+        raise AssertionError("nothing runs beside another")
+
     def run(self, payload: Payload, plan: Plan) -> str | None:
         self.asked.append(payload.key)
         raise self.error
@@ -222,6 +230,75 @@ def test_an_interrupted_stage_ends_the_worker(store: Store) -> None:
     result = make_worker(store, data_plan(store), runner=runner).run()
     assert result.interrupted
     assert len(runner.asked) == 1
+
+
+class SeveralRunner:
+    """Takes two more stages beside each, and ends the stages of a round in the ways that were named for it."""
+
+    def __init__(self, store: Store, *rounds: Sequence[Exception | None]) -> None:
+        self.store, self.rounds = store, list(rounds)
+        self.asked: list[list[str]] = []
+        self.forgotten = 0
+
+    def beside(self, payload: Payload, others: Iterable[Payload]) -> Sequence[Payload]:
+        return list(others)[:2]
+
+    def run(self, payload: Payload, plan: Plan) -> str | None:
+        (done,) = self.run_side_by_side([payload], plan)
+        return done.result()
+
+    def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> Sequence[Future[str | None]]:
+        self.asked.append([payload.key for payload in payloads])
+        ends = self.rounds.pop(0) if self.rounds else [None] * len(payloads)
+        futures: list[Future[str | None]] = []
+        for payload, end in zip(payloads, ends, strict=False):
+            future: Future[str | None] = Future()
+            if end is None:
+                self.store.draft(payload).publish({}, {})
+                future.set_result("done")
+            else:
+                future.set_exception(end)
+            futures.append(future)
+        return futures
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def set_aside_corrupt(self, payload: Payload) -> None: ...
+
+
+def test_stages_side_by_side_each_end_in_their_own_way(store: Store) -> None:
+    plan = data_plan(store)
+    assert len(plan.stages) >= 3
+    runner = SeveralRunner(store, [BudgetctlError("one failed"), None, None])
+    result = make_worker(store, plan, runner=runner).run()
+    failed, *fine = runner.asked[0]
+    assert len(fine) == 2
+    assert set(result.ran) == set(plan.stages)
+    assert Counter(key for keys in runner.asked for key in keys) == {
+        **dict.fromkeys(plan.stages, 1),
+        failed: 2,
+    }
+    assert runner.forgotten == 1
+    assert result.tainted
+    assert result.failed == {}
+
+
+def test_a_stop_among_stages_side_by_side_ends_the_worker_with_what_the_others_did(store: Store) -> None:
+    runner = SeveralRunner(store, [None, InterruptedRunError("stopped"), LeasedElsewhere("somebody has it")])
+    result = make_worker(store, data_plan(store), runner=runner).run()
+    assert result.interrupted
+    assert result.ran == runner.asked[0][:1]
+    assert len(runner.asked) == 1
+
+
+def test_what_goes_beside_a_stage_must_fit_into_the_job_too(store: Store) -> None:
+    plan = data_plan(store)
+    with_history(store, plan, seconds=600)
+    now = time.time()
+    runner = SeveralRunner(store)
+    assert make_worker(store, plan, runner=runner, limit=TimeLimit(now - 3600, now + 60)).run().out_of_time
+    assert runner.asked == []
 
 
 def with_history(store: Store, plan: Plan, seconds: float) -> str:

@@ -1,0 +1,168 @@
+"""Generations side by side over the engines that a worker keeps: real processes, real answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from budgetctl.console import SilentReporter
+from budgetctl.engines.protocol import Decoding
+from budgetctl.errors import BudgetctlError, InterruptedRunError
+from budgetctl.models.folders import IGNORED_ENTRIES
+from budgetctl.models.templates import Template
+from budgetctl.stages.base import BaseIdentity, BaseStage, FolderSource
+from budgetctl.stages.execute import execute
+from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.stage import Execution, payload_of
+from budgetctl.study.plan import Plan
+from budgetctl.study.running import StageRunner
+from store import Payload, Store
+
+PROMPTS = 80
+"""More than come in one reply, so that there is something to interrupt."""
+GREEDY = GenIdentity(template=Template.named("tiny"), decoding=Decoding(max_new_tokens=12))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def stage(store: Store, small_base: Path, sum_data: Path) -> GenStage:
+    """A generation whose parents are published."""
+    content = store.hash_path(small_base, IGNORED_ENTRIES)
+    base = execute(
+        BaseStage(BaseIdentity(source=FolderSource(content=content))), store,
+        Execution(sources={content: small_base}), SilentReporter(),
+    ).artifact.key  # fmt: skip
+    draft = store.draft(payload := Payload("data", 1, {"rows": "sums"}, {}))
+    sums = pyarrow.parquet.read_table(sum_data / "eval.parquet").to_pylist()
+    rows = [{**row, "prompt_id": f"{row['prompt_id']}-{again}"} for again in range(4) for row in sums]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows[:PROMPTS]), draft.files / "eval.parquet")
+    draft.publish({}, {})
+    return GenStage(GREEDY, base=base, prompts=payload.key)
+
+
+def with_seed(stage: GenStage, seed: int) -> Payload:
+    decoding = Decoding(max_new_tokens=12, temperature=1.0, seed=seed)
+    return payload_of(replace(stage, identity=GREEDY.model_copy(update={"decoding": decoding})))
+
+
+def with_vllm(stage: GenStage, tokens: int) -> Payload:
+    changed = {"engine": "vllm", "decoding": Decoding(max_new_tokens=tokens)}
+    return payload_of(replace(stage, identity=GREEDY.model_copy(update=changed)))
+
+
+@pytest.fixture
+def runners(store: Store) -> Iterator[list[StageRunner]]:
+    made: list[StageRunner] = []
+    yield made
+    for runner in made:
+        runner.forget()
+
+
+def plan_of(payloads: Sequence[Payload]) -> Plan:
+    return Plan("sweep", {}, (), {payload.key: payload for payload in payloads})
+
+
+def texts(store: Store, key: str) -> list[str]:
+    file = store.artifact(key).path("generations.parquet")
+    return pyarrow.parquet.read_table(file, columns=["text"])["text"].to_pylist()
+
+
+def test_two_engines_answer_two_stages_as_one_engine_would(
+    store: Store, stage: GenStage, tmp_path: Path, runners: list[StageRunner]
+) -> None:
+    payloads = [with_seed(stage, seed) for seed in range(4)]
+    plan = plan_of(payloads)
+    runner = StageRunner(
+        store, Execution(device="cpu", threads=2, processes=2), SilentReporter(), lambda: False
+    )
+    runners.append(runner)
+    assert runner.beside(payloads[0], payloads[1:]) == [], "before the first there is no engine to share"
+    runner.run(payloads[0], plan)
+    other_base = Payload("gen", 1, payloads[1].identity, {**payloads[1].parents, "base": "0" * 64})
+    assert runner.beside(payloads[1], [other_base, *payloads[2:]]) == payloads[2:3], "one for each engine"
+    first = runner.run_side_by_side(payloads[1:3], plan)
+    assert [str(done.result()).startswith(f"answers {PROMPTS}") for done in first] == [True, True]
+    (again, last) = runner.run_side_by_side([payloads[1], payloads[3]], plan)
+    assert again.result() is None, "it was there already"
+    assert last.result()
+    assert all(store.artifact(payload.key).metrics["engine_start_s"] == 0 for payload in payloads[1:])
+
+    alone = Store.open(tmp_path / "alone", create=True)
+    for key in (stage.base, stage.prompts):
+        artifact = store.artifact(key)
+        draft = alone.draft(artifact.manifest.payload)
+        shutil.copytree(artifact.path(), draft.files, dirs_exist_ok=True)
+        draft.publish(artifact.metrics, {})
+    one = StageRunner(alone, Execution(device="cpu", threads=1), SilentReporter(), lambda: False)
+    runners.append(one)
+    assert one.run(payloads[1], plan)
+    assert one.beside(payloads[2], payloads[3:]) == [], "one engine has no room for another stage"
+    one.run(payloads[3], plan)
+    for payload in (payloads[1], payloads[3]):
+        assert texts(store, payload.key) == texts(alone, payload.key)
+
+
+@pytest.fixture
+def sharing(
+    store: Store, stage: GenStage, stand_in: Path, runners: list[StageRunner]
+) -> tuple[StageRunner, list[Payload]]:
+    """A runner with two processes of the stand-in for vLLM, and generations for them."""
+    payloads = [with_vllm(stage, tokens) for tokens in (3, 4, 5)]
+    execution = Execution(device="cpu", threads=1, engines_per_gpu=2)
+    runner = StageRunner(store, execution, SilentReporter(), lambda: bool((stand_in / "stop").exists()))
+    runners.append(runner)
+    runner.run(payloads[0], plan_of(payloads))
+    return runner, payloads
+
+
+def test_one_that_fails_does_not_take_the_other_down(
+    store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]]
+) -> None:
+    runner, payloads = sharing
+    broken = Payload(
+        "gen", 1, payloads[1].identity, {**payloads[1].parents, "prompts": payloads[0].parents["base"]}
+    )
+    assert runner.beside(broken, payloads[2:]) == payloads[2:]
+    bad, good = runner.run_side_by_side([broken, payloads[2]], plan_of(payloads))
+    with pytest.raises(BudgetctlError, match=r"no eval\.parquet"):
+        bad.result()
+    assert good.result()
+    assert len((stand_in / "starts.jsonl").read_text().splitlines()) == 2
+
+
+def test_all_of_them_stop_when_asked_and_go_on_later(
+    store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]]
+) -> None:
+    runner, payloads = sharing
+    (stand_in / "stop").touch()
+    for done in runner.run_side_by_side(payloads[1:], plan_of(payloads)):
+        with pytest.raises(InterruptedRunError, match="goes on from there"):
+            done.result()
+    (stand_in / "stop").unlink()
+    assert all(done.result() for done in runner.run_side_by_side(payloads[1:], plan_of(payloads)))
+    assert all(store.has(payload.key) for payload in payloads)
+
+
+def test_ctrl_c_stops_all_of_them_and_comes_out(
+    store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]]
+) -> None:
+    runner, payloads = sharing
+    (stand_in / "slow").touch()
+    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_side_by_side(payloads[1:], plan_of(payloads))
+    assert not any(store.has(payload.key) for payload in payloads[1:])
+    assert [store.attempts(payload.key)[-1].outcome for payload in payloads[1:]] == ["interrupted"] * 2
