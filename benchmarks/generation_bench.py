@@ -17,6 +17,7 @@ from budgetctl.data.requests import eval_data, supply_of
 from budgetctl.engines.protocol import Decoding
 from budgetctl.models.adapters import Adapter
 from budgetctl.models.gguf import unpack_gguf
+from budgetctl.stages.answering import EngineName
 from budgetctl.stages.execute import execute
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.perplexity import PerplexityIdentity, PerplexityStage
@@ -34,6 +35,8 @@ class Sizes:
     """How much of everything."""
 
     checkpoints: int = 12
+    first: int = 1
+    alone: int = 3
     fresh: int = 2
     plain: int = 1
     rows: int = 512
@@ -47,6 +50,8 @@ class Sizes:
 
 TINY = Sizes(
     checkpoints=3,
+    first=1,
+    alone=1,
     fresh=2,
     plain=0,
     rows=16,
@@ -134,24 +139,34 @@ class Bench:
             draft.publish({}, {})
         return payload.key
 
+    @property
+    def rank(self) -> int:
+        """The largest rank of the checkpoints' adapters."""
+        return max(rank_of(self.store.artifact(key)) for key in self.checkpoints)
+
+    def stage(
+        self, checkpoint: str | None, prompts: Artifact, tokens: int, engine: EngineName, seed: int = 0
+    ) -> GenStage:
+        """Greedy answers; `seed` only tells repetitions apart."""
+        decoding = Decoding(max_new_tokens=tokens, seed=seed)
+        identity = GenIdentity(
+            template=self.base.template, decoding=decoding, engine=engine, precision=self.base.precision
+        )
+        return GenStage(identity, self.base.key, prompts.key, checkpoint)
+
     def gen(
         self,
         checkpoint: str | None,
         prompts: Artifact,
         tokens: int,
-        engine: str,
+        engine: EngineName,
         keep: dict[str, object],
         seed: int = 0,
     ) -> tuple[Artifact, float]:
-        """Greedy answers and the wall seconds they took; `seed` only tells repetitions apart."""
-        decoding = Decoding(max_new_tokens=tokens, seed=seed)
-        identity = GenIdentity(
-            template=self.base.template, decoding=decoding, engine=engine, precision=self.base.precision
-        )
-        rank = max(rank_of(self.store.artifact(key)) for key in self.checkpoints)
-        execution = self.execution.model_copy(update={"adapter_rank": rank})
+        """Make a stage's answers, and tell the wall seconds they took."""
+        execution = self.execution.model_copy(update={"adapter_rank": self.rank})
         started = time.monotonic()
-        stage = GenStage(identity, self.base.key, prompts.key, checkpoint)
+        stage = self.stage(checkpoint, prompts, tokens, engine, seed)
         made = execute(stage, self.store, execution, make_reporter(), keep=keep).artifact
         return made, time.monotonic() - started
 

@@ -16,16 +16,20 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         r = results[phase]
         what = f"{phase}: {r['checkpoints']} checkpoints × {r['prompts']} prompts"
         yield f"| {what}, one engine | {r['one_engine_s']:.1f} s |"
-        yield f"| … of it one start, all generation | {r['engine_start_s']:.1f} s, {r['generate_s']:.1f} s |"
-        yield f"| … tokens/s while generating ({r['mean_tokens']:.0f} tokens an answer) | {r['tokens_per_s']:,.0f} |"
+        told = f"{r['engine_start_s']:.1f} s, {r['first_s']:.1f} s, {r['rest_s']:.1f} s"
+        yield f"| … of it the start, the first checkpoint's answers, those of all others | {told} |"
+        rest = r["rest_s"] / (r["checkpoints"] - 1)
+        told = f"{rest:.2f} s, {r['rest_tokens_per_s']:,.0f}"
+        yield f"| … each of the others, tokens/s ({r['mean_tokens']:.0f} tokens an answer) | {told} |"
+        alone = ", ".join(f"{one:.1f}" for one in r["alone_s"])
+        yield f"| a checkpoint alone in the same engine | {alone} s |"
         each = ", ".join(f"{one['wall_s']:.1f}" for one in r["fresh"])
         yield f"| an engine per checkpoint, {r['start_per_checkpoint_measured']} measured | {each} s |"
         whole = r["start_per_checkpoint_measured"] == r["checkpoints"]
         how = "measured" if whole else f"mean × {r['checkpoints']}, extrapolated"
         yield f"| … for all ({how}) | {r['start_per_checkpoint_s']:.0f} s |"
         yield f"| … ratio | {r['ratio']:.2f} |"
-        if "first_start" in r:
-            one = r["first_start"]
+        for one in r.get("first_start", ()):
             told = f"{one['wall_s']:.1f} s, {one['start_s']:.1f} s, {one['generate_s']:.1f} s"
             yield f"| the machine's first engine for one checkpoint: whole, its start, generation | {told} |"
         same = ", ".join(f"{100 * one['identical']:.1f} %" for one in r["fresh_identical"])

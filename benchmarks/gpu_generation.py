@@ -1,13 +1,14 @@
-r"""A sweep's generation on one GPU: one vLLM engine for all checkpoints against a start per checkpoint.
+r"""A sweep's generation on one GPU: one engine for all checkpoints against a start per checkpoint.
 
     python benchmarks/gpu_generation.py PHASE... --data FOLDER [--base FOLDER] [--store FOLDER]
 
 Phases, each in one process tree, in any order over one store (its results are kept beside the store):
 
-- `gsm8k`: one start on whatever the machine's caches hold, not counted; 12 adapters × the 1,319 test questions in one
-  engine, through the real stages; the same answers of `--fresh` checkpoints with an engine started for each, as far as
-  `--limit-s` allows (one at least). What a start per checkpoint costs for all is the mean times the number of
-  checkpoints, and the table says so.
+- `gsm8k`: one start on whatever the machine's caches hold, not counted (`--first 0` where they are warm); 12 adapters
+  × the 1,319 test questions in one engine, by a real worker over a plan of these stages; `--alone` of them again one
+  at a time in the same engine; then `--fresh` checkpoints with an engine started for each, as far as `--limit-s`
+  allows (one at least). What a start per checkpoint costs for all is the mean times the number of checkpoints, and the
+  table says so.
 - `ifeval`: likewise on IFEval's 541 prompts, without the uncounted start.
 - `plain`: the prompts of both in `--plain` processes of vLLM's own defaults, a checkpoint each
   (benchmarks/plain_vllm.py), after a start that is not counted; to hold against `gsm8k` and `ifeval`.
@@ -39,10 +40,16 @@ from generation_bench import TINY, Bench, Sizes
 from generation_plain import plain
 from generation_table import table
 
+from budgetctl.console import make_reporter
 from budgetctl.engines.kept import close_engines
 from budgetctl.scoring.intervals import wilson
+from budgetctl.stages.stage import payload_of
+from budgetctl.study.board import StoreState
 from budgetctl.study.evaluations import compared_perplexities
+from budgetctl.study.plan import Plan
 from budgetctl.study.results import evaluation_result
+from budgetctl.study.running import StageRunner
+from budgetctl.study.worker import Worker
 from store import Artifact
 
 BEGAN = time.monotonic()
@@ -84,45 +91,54 @@ def fresh_start(
 
 
 def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
-    """All checkpoints in one engine, then some with an engine each."""
-    keep: dict[str, object] = {}
-    runs, started = [], time.monotonic()
-    for checkpoint in bench.checkpoints:
-        runs.append(bench.gen(checkpoint, prompts, tokens, "vllm", keep))
-    close_engines(keep)
-    one_engine_s = time.monotonic() - started
-    made = [artifact for artifact, _ in runs]
-    if any(wall < 0.2 for _, wall in runs):
+    """All checkpoints by a worker with one engine, some of them again one at a time, then some with an engine each."""
+    payloads = [payload_of(bench.stage(key, prompts, tokens, "vllm")) for key in bench.checkpoints]
+    if any(bench.store.has(payload.key) for payload in payloads):
         raise SystemExit("some answers were in the store already; start with an empty --store")
-    start_s = sum(float(one.metrics["engine_start_s"]) for one in made)
-    generated = sum(int(one.metrics["answers"]) * float(one.metrics["mean_tokens"]) for one in made)
-    generate_s = sum(float(one.metrics["generate_s"]) for one in made)
+    plan = Plan("sweep", {}, (), {payload.key: payload for payload in payloads})
+    execution = bench.execution.model_copy(update={"adapter_rank": bench.rank, "side_by_side": True})
+    runner = StageRunner(bench.store, execution, make_reporter(), lambda: False)
+    started = time.monotonic()
+    done = Worker(plan, StoreState(bench.store), runner, make_reporter(), lambda: False).run()
+    all_s = time.monotonic() - started
+    alone_s = []
+    for key in bench.checkpoints[: bench.sizes.alone]:
+        began = time.monotonic()
+        runner.run(payload_of(bench.stage(key, prompts, tokens, "vllm", seed=3)), plan)
+        alone_s.append(time.monotonic() - began)
+    began = time.monotonic()
+    runner.forget()
+    one_engine_s = all_s + time.monotonic() - began
+    ran = [bench.store.artifact(key).metrics for key in done.ran]
+    start_s, first_s = (float(ran[0][name]) for name in ("engine_start_s", "generate_s"))
+    answered = [int(metrics["answers"]) * float(metrics["mean_tokens"]) for metrics in ran]
+    rest_s = all_s - start_s - first_s
     fresh, same = [], []
     for number in range(bench.sizes.fresh):
-        expected = fresh[-1]["wall_s"] if fresh else start_s + generate_s / len(made)
+        expected = fresh[-1]["wall_s"] if fresh else start_s + first_s
         if fresh and time.monotonic() - BEGAN + 1.2 * expected > bench.options.limit_s:
             print(f"no time for another start: {len(fresh)} measured", file=sys.stderr, flush=True)
             break
         again, figures = fresh_start(bench, number, prompts, tokens, seed=1)
         fresh.append(figures)
-        same.append(identical(made[number], again))
+        same.append(identical(bench.store.artifact(payloads[number].key), again))
     per_checkpoint = sum(float(one["wall_s"]) for one in fresh) / len(fresh)
     return {
-        "checkpoints": len(made), "prompts": made[0].metrics["prompts"], "max_new_tokens": tokens,
-        "mean_tokens": generated / sum(int(one.metrics["answers"]) for one in made),
-        "truncated": sum(int(one.metrics["truncated"]) for one in made),
-        "one_engine_s": one_engine_s, "engine_start_s": start_s, "generate_s": generate_s,
-        "tokens_per_s": generated / generate_s,
-        "generate_s_each": [one.metrics["generate_s"] for one in made],
+        "checkpoints": len(ran), "prompts": ran[0]["prompts"], "max_new_tokens": tokens,
+        "mean_tokens": sum(answered) / sum(int(metrics["answers"]) for metrics in ran),
+        "truncated": sum(int(metrics["truncated"]) for metrics in ran),
+        "one_engine_s": one_engine_s, "engine_start_s": start_s, "first_s": first_s, "rest_s": rest_s,
+        "rest_tokens_per_s": sum(answered[1:]) / rest_s, "alone_s": alone_s,
+        "generate_s_each": [metrics["generate_s"] for metrics in ran],
         "fresh": fresh, "fresh_mean_s": per_checkpoint,
-        "start_per_checkpoint_s": per_checkpoint * len(made), "start_per_checkpoint_measured": len(fresh),
-        "ratio": per_checkpoint * len(made) / one_engine_s, "fresh_identical": same,
+        "start_per_checkpoint_s": per_checkpoint * len(ran), "start_per_checkpoint_measured": len(fresh),
+        "ratio": per_checkpoint * len(ran) / one_engine_s, "fresh_identical": same,
     }  # fmt: skip
 
 
 def gsm8k(bench: Bench) -> dict[str, Any]:
     tokens = bench.sizes.gsm8k_tokens
-    _, first = fresh_start(bench, 0, bench.gsm8k, tokens, seed=2)
+    first = [fresh_start(bench, 0, bench.gsm8k, tokens, seed=9)[1] for _ in range(bench.sizes.first)]
     found = {**sweep(bench, bench.gsm8k, tokens), "first_start": first}
     keep: dict[str, object] = {}
     scores = []
@@ -223,8 +239,8 @@ def main() -> None:
         "--limit-s", type=float, default=560.0, help="No further start is measured after this."
     )
     parser.add_argument("--tiny", action="store_true", help="A few prompts and tokens, for a trial on a CPU.")
-    for name in ("checkpoints", "fresh", "plain", "rows", "questions", "prompts", "compared", "gsm8k-tokens",
-                 "ifeval-tokens"):  # fmt: skip
+    for name in ("checkpoints", "first", "alone", "fresh", "plain", "rows", "questions", "prompts", "compared",
+                 "gsm8k-tokens", "ifeval-tokens"):  # fmt: skip
         parser.add_argument(f"--{name}", type=int)
     options = parser.parse_args()
     sizes = TINY if options.tiny else Sizes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from functools import partial
 from itertools import islice
 
 from budgetctl.console import LinesThrough, Reporter
@@ -21,6 +20,9 @@ from budgetctl.study.plan import Plan
 from budgetctl.study.progress import ProgressReporter
 from store import Payload, Store
 from store.errors import CorruptArtifact, MissingArtifact
+
+TURNS = 3
+"""Stages that one engine takes in a row, before the worker looks at what else has become possible."""
 
 
 class StageRunner:
@@ -47,17 +49,19 @@ class StageRunner:
     def beside(self, payload: Payload, others: Iterable[Payload]) -> list[Payload]:
         """Which of `others` to run side by side with a stage.
 
-        These are generations that need the engine which a generation has left here, as many as it consists of. An
-        engine that answers a stage of its own takes hardly longer than one that answers a part of its prompts.
+        These are generations that need the engine which a generation has left here, where it consists of several.
         """
         name = self._engine_of(payload)
         engine = held_engine(self._keep, ParallelEngine, name) if name else None
         if engine is None or engine.size == 1:
             return []
-        return list(islice((other for other in others if self._engine_of(other) == name), engine.size - 1))
+        fitting = (other for other in others if self._engine_of(other) == name)
+        return list(islice(fitting, TURNS * engine.size - 1))
 
     def run_side_by_side(self, payloads: Sequence[Payload], plan: Plan) -> list[Future[str | None]]:
-        """Run a stage and what goes beside it, each with a part of the kept engine, until all have ended.
+        """Run a stage and what goes beside it until all have ended, each with a part of the kept engine.
+
+        A part that is done with its stage takes the next.
 
         Returns:
             For each stage what `run` would have returned or raised.
@@ -66,16 +70,29 @@ class StageRunner:
         engine = held_engine(self._keep, ParallelEngine, name) if name else None
         assert name is not None
         assert engine is not None
-        self._sides += [{} for _ in range(len(payloads) - len(self._sides))]
+        parts = engine.parts(min(engine.size, len(payloads)))
+        self._sides += [{} for _ in range(len(parts) - len(self._sides))]
         futures: list[Future[str | None]] = [Future() for _ in payloads]
-        for future, payload, part, keep in zip(
-            futures, payloads, engine.parts(len(payloads)), self._sides, strict=False
-        ):
+        turns = iter(list(zip(payloads, futures, strict=True)))
+        taking = threading.Lock()
+
+        def work(keep: dict[str, object]) -> None:
+            while True:
+                with taking:
+                    turn = next(turns, None)
+                if turn is None:
+                    return
+                payload, future = turn
+                reporter = LinesThrough(self._reporter, f"{payload.key[:12]} ")
+                try:
+                    future.set_result(self._run(payload, plan, keep, reporter))
+                except BaseException as error:
+                    future.set_exception(error)
+
+        for part, keep in zip(parts, self._sides, strict=False):
             lend_engine(keep, name, part)
-            reporter = LinesThrough(self._reporter, f"{payload.key[:12]} ")
-            work = partial(self._run, payload, plan, keep, reporter)
             # A daemon, so that a second Ctrl-C does not wait for it.
-            threading.Thread(target=_fulfil, args=(future, work), daemon=True).start()
+            threading.Thread(target=work, args=(keep,), daemon=True).start()
         try:
             wait(futures)
         except BaseException:
@@ -133,13 +150,6 @@ class StageRunner:
             except CorruptArtifact as found:
                 self._store.quarantine(parent, str(found))
                 self._reporter.say(f"{parent[:12]} set aside: {found}")
-
-
-def _fulfil(future: Future[str | None], work: Callable[[], str | None]) -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
 
 
 def headline(metrics: Mapping[str, Metric]) -> str:

@@ -23,7 +23,7 @@ from budgetctl.stages.execute import execute
 from budgetctl.stages.gen import GenIdentity, GenStage
 from budgetctl.stages.stage import Execution, payload_of
 from budgetctl.study.plan import Plan
-from budgetctl.study.running import StageRunner
+from budgetctl.study.running import TURNS, StageRunner
 from store import Payload, Store
 
 PROMPTS = 80
@@ -91,11 +91,16 @@ def test_two_engines_answer_two_stages_as_one_engine_would(
     assert runner.beside(payloads[0], payloads[1:]) == [], "before the first there is no engine to share"
     runner.run(payloads[0], plan)
     other_base = Payload("gen", 1, payloads[1].identity, {**payloads[1].parents, "base": "0" * 64})
-    assert runner.beside(payloads[1], [other_base, *payloads[2:]]) == payloads[2:3], "one for each engine"
-    first = runner.run_side_by_side(payloads[1:3], plan)
-    assert [str(done.result()).startswith(f"answers {PROMPTS}") for done in first] == [True, True]
-    (again, last) = runner.run_side_by_side([payloads[1], payloads[3]], plan)
+    assert runner.beside(payloads[1], [other_base, *payloads[2:]]) == payloads[2:]
+    more = [with_seed(stage, seed) for seed in range(10, 20)]
+    assert runner.beside(payloads[1], more) == more[: 2 * TURNS - 1], (
+        "no more than both can take in their turns"
+    )
+    (done,) = runner.run_side_by_side(payloads[2:3], plan)
+    assert str(done.result()).startswith(f"answers {PROMPTS}")
+    new, again, last = runner.run_side_by_side([payloads[1], payloads[2], payloads[3]], plan)
     assert again.result() is None, "it was there already"
+    assert new.result()
     assert last.result()
     assert all(store.artifact(payload.key).metrics["engine_start_s"] == 0 for payload in payloads[1:])
 
