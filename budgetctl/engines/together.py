@@ -10,8 +10,8 @@ from budgetctl.engines.vllm import GPU_RESERVE, WORKSPACE_MIB
 from budgetctl.models.folders import weights_mib
 
 SMALL_MIB = 1024.0
-"""Weights up to which several pay: with 270 MiB four answer several times as fast as one, with 2.4 GiB about a quarter
-faster (docs/results/generation.md)."""
+"""Weights up to which several pay: with 270 MiB four make a sweep's answers two to three times as fast as one, with
+2.4 GiB about a quarter faster (docs/results/generation.md)."""
 MOST_PER_GPU = 4
 """Where there are several generations, one for each."""
 MOST_FOR_ONE = 2

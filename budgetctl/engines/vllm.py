@@ -160,6 +160,7 @@ class VllmEngine(ServedEngine):
         else:
             gpu = physical_gpu(self._device)
             environment["CUDA_VISIBLE_DEVICES"] = gpu
+            environment.setdefault("TRITON_CACHE_DIR", _kernel_cache())
             environment["OMP_NUM_THREADS"] = str(min(self._threads or GPU_THREADS, GPU_THREADS))
             self._memory = gpu_memory(gpu)
             options["gpu_memory_utilization"] = round(self._memory_share(_free_share(gpu, self._memory)), 3)
@@ -228,6 +229,16 @@ def served_rank(rank: int, what: str) -> int:
             "or export it merged."
         )
     return fitting[0]
+
+
+def _kernel_cache() -> str:
+    """Return the folder where Triton keeps compiled kernels by default.
+
+    Named, it stays that one. Otherwise torch puts it into the folder of the model that it compiles, and in vLLM 0.26
+    that is another one once the model is loaded as compiled: a base's second start compiled all of vLLM's kernels anew,
+    25 s of it (docs/results/generation.md).
+    """
+    return str(Path(os.environ.get("TRITON_HOME") or Path.home()) / ".triton" / "cache")
 
 
 def _free_share(gpu: str, memory: Memory | None) -> float:

@@ -194,6 +194,26 @@ def test_engines_that_start_together_keep_their_part_over_a_restart(
     }
 
 
+@pytest.mark.parametrize(("named", "expected"), [(None, "home/.triton/cache"), ("elsewhere", "elsewhere")])
+def test_compiled_kernels_stay_in_one_place(
+    stand_in: Path,
+    driver: Path,
+    small_base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: str | None,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("TRITON_HOME", str(stand_in / "home"))
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    if named:
+        monkeypatch.setenv("TRITON_CACHE_DIR", str(stand_in / named))
+    engine = VllmEngine(small_base, "cuda", "bfloat16")
+    found(engine.generate(PROMPTS[:2], GREEDY, STOP, None))
+    engine.close()
+    assert (stand_in / "kernels").read_text() == str(stand_in / expected)
+
+
 def test_float32_on_a_gpu_is_refused_before_a_start(
     stand_in: Path, driver: Path, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
