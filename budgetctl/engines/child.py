@@ -82,6 +82,11 @@ class Child:
                 raise self._died()
             self._rest += chunk
 
+    def kill(self) -> None:
+        """Kill its whole group at once; whoever listens to it hears that it died."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """Ask it to leave, then terminate, then kill its whole group; returns when it is gone."""
         if self._process.stdin is not None and self._process.poll() is None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from queue import Queue
 
-from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Engine, Prompt
+from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, ProcessEngine, Prompt
 
 
 class ParallelEngine:
@@ -16,7 +16,7 @@ class ParallelEngine:
     number of engines changes no answer of the Transformers engine, and none of vLLM's beyond what its batches do.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[ProcessEngine]) -> None:
         self._engines = tuple(engines)
 
     @property
@@ -45,7 +45,7 @@ class ParallelEngine:
         replies: Queue[list[Answer] | BaseException | None] = Queue()
         given_up = threading.Event()
 
-        def work(engine: Engine, share: list[Prompt]) -> None:
+        def work(engine: ProcessEngine, share: list[Prompt]) -> None:
             batches = engine.generate(share, decoding, stop_ids, adapter, done)
             try:
                 for batch in batches:
@@ -108,6 +108,11 @@ class ParallelEngine:
                 raise part
             scores[number::count] = part
         return scores
+
+    def abandon(self) -> None:
+        """Kill their processes, from any thread, so that whoever waits for answers is interrupted."""
+        for engine in self._engines:
+            engine.abandon()
 
     def close(self) -> None:
         """Free the memory of all, side by side."""

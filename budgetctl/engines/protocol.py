@@ -181,3 +181,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the memory."""
+
+
+class ProcessEngine(Engine, Protocol):
+    """An engine in a process of its own."""
+
+    def abandon(self) -> None:
+        """Kill the process, from any thread; who waits for answers is interrupted (`InterruptedRunError`)."""

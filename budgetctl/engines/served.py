@@ -14,7 +14,7 @@ from typing import Any
 
 from budgetctl.engines.child import Child, ChildDied
 from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, Prompt, check_lengths, check_texts
-from budgetctl.errors import BudgetctlError, UsageError
+from budgetctl.errors import BudgetctlError, InterruptedRunError, UsageError
 
 SILENCE_S = 1800.0
 """How long a request may stay without any reply before its process counts as dead."""
@@ -37,6 +37,7 @@ class ServedEngine(ABC):
         self._context = context
         self._child: Child | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"budgetctl-{name.lower()}-"))
+        self._abandoned = False
         self.starts = 0
         self._start_s = 0.0
         atexit.register(self.close)
@@ -62,6 +63,7 @@ class ServedEngine(ABC):
         Raises:
             UsageError: A prompt leaves no room for an answer, or the adapter belongs to another base.
             BudgetctlError: The adapter changes nothing, or the process died twice.
+            InterruptedRunError: The engine was abandoned meanwhile.
         """
         check_lengths(prompts, self._context)
         left = {
@@ -73,6 +75,7 @@ class ServedEngine(ABC):
             try:
                 longest = max(len(prompt.ids) for prompt in left.values()) + decoding.max_new_tokens
                 child = self._ready(longest, adapter)
+                self._check_not_abandoned()
                 for answers in self._answers(child, left, decoding, stop_ids, adapter):
                     for answer in answers:
                         del left[answer.prompt_id, answer.sample]
@@ -91,6 +94,7 @@ class ServedEngine(ABC):
         Raises:
             UsageError: An answer does not fit behind its prompt, or the adapter belongs to another base.
             BudgetctlError: The adapter changes nothing, or the process died twice.
+            InterruptedRunError: The engine was abandoned meanwhile.
         """
         check_texts(prompts, answers, self._context - 1)  # vLLM always adds a token of its own
         if not prompts:
@@ -124,9 +128,24 @@ class ServedEngine(ABC):
         self._stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def abandon(self) -> None:
+        """Kill the process, from any thread; whoever waits for its answers is interrupted instead of getting another.
+
+        What remains is to close the engine.
+        """
+        self._abandoned = True
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def _check_not_abandoned(self) -> None:
+        if self._abandoned:
+            raise InterruptedRunError(f"{self._name} was told to stop.")
+
     def _bury(self, error: ChildDied, deaths: int, left: str) -> None:
         """Clear away a process that died; the second one of a request is the last."""
         self._stop()
+        self._check_not_abandoned()
         if deaths > 1:
             raise ChildDied(f"{self._name} died twice with {left}. {error}") from error
 

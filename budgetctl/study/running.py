@@ -96,7 +96,8 @@ class StageRunner:
         try:
             wait(futures)
         except BaseException:
-            self._halted = True  # Ctrl-C comes to this thread alone; the others save what they have
+            self._halted = True  # Ctrl-C comes to this thread alone
+            engine.abandon()
             wait(futures)
             raise
         finally:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -167,7 +168,9 @@ def test_ctrl_c_stops_all_of_them_and_comes_out(
     (stand_in / "slow").touch()
     press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     press.start()
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner.run_side_by_side(payloads[1:], plan_of(payloads))
+    assert time.monotonic() - began < 0.05 * PROMPTS, "who presses it does not wait for answers"
     assert not any(store.has(payload.key) for payload in payloads[1:])
     assert [store.attempts(payload.key)[-1].outcome for payload in payloads[1:]] == ["interrupted"] * 2
