@@ -18,7 +18,7 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         yield f"| {what}, one engine | {r['one_engine_s']:.1f} s |"
         told = f"{r['engine_start_s']:.1f} s, {r['first_s']:.1f} s, {r['rest_s']:.1f} s"
         yield f"| … of it the start, the first checkpoint's answers, those of all others | {told} |"
-        rest = r["rest_s"] / (r["checkpoints"] - 1)
+        rest = r["rest_s"] / max(1, r["checkpoints"] - 1)
         told = f"{rest:.2f} s, {r['rest_tokens_per_s']:,.0f}"
         yield f"| … each of the others, tokens/s ({r['mean_tokens']:.0f} tokens an answer) | {told} |"
         alone = ", ".join(f"{one:.1f}" for one in r["alone_s"])

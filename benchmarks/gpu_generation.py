@@ -138,7 +138,7 @@ def sweep(bench: Bench, prompts: Artifact, tokens: int) -> dict[str, Any]:
 
 def gsm8k(bench: Bench) -> dict[str, Any]:
     tokens = bench.sizes.gsm8k_tokens
-    first = [fresh_start(bench, 0, bench.gsm8k, tokens, seed=9)[1] for _ in range(bench.sizes.first)]
+    first = [fresh_start(bench, 0, bench.gsm8k, tokens, seed=9 + n)[1] for n in range(bench.sizes.first)]
     found = {**sweep(bench, bench.gsm8k, tokens), "first_start": first}
     keep: dict[str, object] = {}
     scores = []

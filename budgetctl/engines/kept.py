@@ -26,8 +26,8 @@ def kept_engine(
         name: Everything that makes two engines different: model, precision, device, batch.
         start: Makes one.
     """
-    held = held_engine(keep, kind, name)
-    if held is not None:
+    held = keep.get(SLOT + name)
+    if isinstance(held, kind):
         return held
     close_engines(keep)
     engine = start()
@@ -35,10 +35,12 @@ def kept_engine(
     return engine
 
 
-def held_engine(keep: dict[str, object], kind: type[EngineT], name: str) -> EngineT | None:
-    """Return the kept engine of this name, if there is one."""
-    held = keep.get(SLOT + name)
-    return held if isinstance(held, kind) else None
+def held_engine(keep: dict[str, object], kind: type[EngineT]) -> tuple[str, EngineT] | None:
+    """Return the kept engine with its name, if there is one of this kind."""
+    for slot, held in keep.items():
+        if slot.startswith(SLOT) and isinstance(held, kind):
+            return slot.removeprefix(SLOT), held
+    return None
 
 
 def lend_engine(keep: dict[str, object], name: str, engine: _Closable) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from queue import Queue
 
 from budgetctl.engines.protocol import AdapterFolder, Answer, Decoding, ProcessEngine, Prompt
@@ -40,25 +41,22 @@ class ParallelEngine:
         stop_ids: Sequence[int],
         adapter: AdapterFolder | None,
         done: frozenset[tuple[str, int]] = frozenset(),
-    ) -> Iterator[list[Answer]]:
+    ) -> Generator[list[Answer]]:
         """Yield finished answers of all engines as they come; an error of one ends the others."""
         replies: Queue[list[Answer] | BaseException | None] = Queue()
         given_up = threading.Event()
 
         def work(engine: ProcessEngine, share: list[Prompt]) -> None:
-            batches = engine.generate(share, decoding, stop_ids, adapter, done)
             try:
-                for batch in batches:
-                    if given_up.is_set():
-                        break
-                    replies.put(batch)
+                with closing(engine.generate(share, decoding, stop_ids, adapter, done)) as batches:
+                    for batch in batches:
+                        if given_up.is_set():
+                            break
+                        replies.put(batch)
             except BaseException as error:
                 replies.put(error)
             else:
                 replies.put(None)
-            finally:
-                if isinstance(batches, Generator):
-                    batches.close()
 
         threads = [
             threading.Thread(target=work, args=(engine, share))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -171,8 +171,11 @@ class Engine(Protocol):
         stop_ids: Sequence[int],
         adapter: AdapterFolder | None,
         done: frozenset[tuple[str, int]],
-    ) -> Iterator[list[Answer]]:
-        """Yield finished answers, a batch at a time, all (prompt, sample) pairs but those in `done`."""
+    ) -> Generator[list[Answer]]:
+        """Yield finished answers, a batch at a time, all (prompt, sample) pairs but those in `done`.
+
+        Close the generator before the engine is asked anything else.
+        """
 
     def logprobs(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], adapter: AdapterFolder | None

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class ServedEngine(ABC):
         stop_ids: Sequence[int],
         adapter: AdapterFolder | None,
         done: frozenset[tuple[str, int]] = frozenset(),
-    ) -> Iterator[list[Answer]]:
+    ) -> Generator[list[Answer]]:
         """Yield finished answers as they come. A process that dies is started again once.
 
         Raises:
@@ -156,7 +156,7 @@ class ServedEngine(ABC):
         decoding: Decoding,
         stop_ids: Sequence[int],
         adapter: AdapterFolder | None,
-    ) -> Iterator[list[Answer]]:
+    ) -> Generator[list[Answer]]:
         places = list(left)
         texts = {prompt.prompt_id: prompt for prompt in left.values()}
         number = {prompt_id: index for index, prompt_id in enumerate(texts)}
@@ -192,7 +192,7 @@ class ServedEngine(ABC):
         try:
             child.ask(request)
             for reply in child.replies(SILENCE_S):
-                complete = "error" in reply or bool(reply.get("done"))
+                complete = bool(reply.get("done") or reply.get("intact"))
                 if "error" in reply:
                     kind = UsageError if reply.get("usage") else BudgetctlError
                     raise kind(
@@ -202,7 +202,8 @@ class ServedEngine(ABC):
                 if complete:
                     return
         finally:
-            # Whoever asked may have stopped listening; the rest of the replies would answer another request.
+            # Whoever asked may have stopped listening; the rest of the replies would answer another request. And what a
+            # failed request has left in the engine could come up in the next.
             if not complete:
                 self._stop()
 

@@ -6,7 +6,7 @@ its own, finished rows leave the batch, and log-probabilities come for free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class TransformersEngine:
         stop_ids: Sequence[int],
         adapter: AdapterFolder | None,
         done: frozenset[tuple[str, int]] = frozenset(),
-    ) -> Iterator[list[Answer]]:
+    ) -> Generator[list[Answer]]:
         """Yield finished answers a batch at a time, longest prompts first.
 
         Raises:

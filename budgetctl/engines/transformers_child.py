@@ -38,7 +38,10 @@ def main() -> None:
         try:
             {"generate": _generate, "logprobs": _logprobs}[request["do"]](engine, request, replies)
         except BudgetctlError as error:
-            _reply(replies, {"error": str(error), "told": True, "usage": isinstance(error, UsageError)})
+            _reply(
+                replies,
+                {"error": str(error), "told": True, "intact": True, "usage": isinstance(error, UsageError)},
+            )
 
 
 def _read(requests: Queue[dict[str, Any]]) -> None:

@@ -238,7 +238,8 @@ def _kernel_cache() -> str:
     that is another one once the model is loaded as compiled: a base's second start compiled all of vLLM's kernels anew,
     25 s of it (docs/results/generation.md).
     """
-    return str(Path(os.environ.get("TRITON_HOME") or Path.home()) / ".triton" / "cache")
+    home = os.environ.get("TRITON_HOME") or os.path.expanduser("~")  # noqa: PTH111  (Path's fails where there is none)
+    return str(Path(home) / ".triton" / "cache")
 
 
 def _free_share(gpu: str, memory: Memory | None) -> float:

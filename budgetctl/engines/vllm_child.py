@@ -41,8 +41,14 @@ def main() -> None:
             os._exit(0)
         try:
             {"generate": _generate, "logprobs": _logprobs}[request["do"]](model, request, replies)
-        except refusals as error:
+        except RefusedError as error:
+            _reply(replies, {"error": str(error), "intact": True})
+        except refusals as error:  # out of a step, after which vLLM still counts the request as unfinished
             _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+class RefusedError(Exception):
+    """A request that vLLM did not take, and of which nothing is left in its queue."""
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -82,7 +88,11 @@ def _generate(model: Any, request: dict[str, Any], replies: IO[str]) -> None:
     while waiting or unfinished:
         wave = refill(rows, unfinished, len(waiting))
         if wave:
-            _add(engine, request, [waiting.popleft() for _ in range(wave)])
+            try:
+                _add(engine, request, [waiting.popleft() for _ in range(wave)])
+            except RefusedError:
+                _reply(replies, {"answers": finished})
+                raise
             unfinished += wave
         for output in engine.step():
             if not output.finished:
@@ -116,7 +126,11 @@ def refill(rows: int, unfinished: int, waiting: int) -> int:
 
 
 def _add(engine: Any, request: dict[str, Any], asked: list[tuple[int, Any]]) -> None:
-    """Hand prompts over; all of them or, with an error, none, and nothing of this request's remains."""
+    """Hand prompts over.
+
+    Raises:
+        RefusedError: vLLM does not take one; nothing of this request is left in its queue.
+    """
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.inputs import TokensPrompt  # noqa: PLC0415
     from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
@@ -134,10 +148,10 @@ def _add(engine: Any, request: dict[str, Any], asked: list[tuple[int, Any]]) -> 
             )  # fmt: skip
             tokens = TokensPrompt(prompt_token_ids=prompt["ids"])
             engine.add_request(str(place), tokens, sampling, lora_request=lora)
-    except Exception:
+    except _refusals() as error:
         # left in the queue, they would answer under the next request's numbers
         engine.abort_request([str(place) for place in range(len(request["asked"]))])
-        raise
+        raise RefusedError(f"{type(error).__name__}: {error}") from error
 
 
 def _logprobs(model: Any, request: dict[str, Any], replies: IO[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -85,19 +86,21 @@ class GenStage:
             if finished < total:
                 engine = engine_of(context, self.identity.engine, self.identity.precision)
                 before = engine.start_s
-                answers = engine.generate(
-                    prompts, self.identity.decoding, encoder.stop_ids, adapter_of(context), done
-                )
-                for batch in answers:
-                    parts.add(batch, [encoder.decode(answer.token_ids) for answer in batch])
-                    new_tokens += sum(len(answer.token_ids) for answer in batch)
-                    finished += len(batch)
-                    start_s = engine.start_s - before
-                    bar.update(finished, tokens_per_s=new_tokens / (time.monotonic() - started - start_s))
-                    if context.should_stop() and finished < total:
-                        raise InterruptedRunError(
-                            f"gen stopped after {finished} of {total} answers; the same command goes on from there."
-                        )
+                adapter = adapter_of(context)
+                # Closed here: an exception that somebody keeps would keep it listening to the engine.
+                with closing(
+                    engine.generate(prompts, self.identity.decoding, encoder.stop_ids, adapter, done)
+                ) as answers:
+                    for batch in answers:
+                        parts.add(batch, [encoder.decode(answer.token_ids) for answer in batch])
+                        new_tokens += sum(len(answer.token_ids) for answer in batch)
+                        finished += len(batch)
+                        start_s = engine.start_s - before
+                        bar.update(finished, tokens_per_s=new_tokens / (time.monotonic() - started - start_s))
+                        if context.should_stop() and finished < total:
+                            raise InterruptedRunError(
+                                f"gen stopped after {finished} of {total} answers; the same command goes on from there."
+                            )
         records = parts.write(context.draft.files / ANSWERS_FILE, [prompt.prompt_id for prompt in prompts])
         seconds = time.monotonic() - started - start_s
         tokens = [len(record["token_ids"]) for record in records]

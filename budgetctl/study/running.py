@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from budgetctl.console import LinesThrough, Reporter
 from budgetctl.engines.kept import close_engines, held_engine, lend_engine, take_back_engine
 from budgetctl.engines.parallel import ParallelEngine
+from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.stages.answering import ADAPTER_WEIGHTS, engine_name
 from budgetctl.stages.catalog import stage_from
 from budgetctl.stages.execute import execute
@@ -19,7 +23,9 @@ from budgetctl.study.labels import labels_of
 from budgetctl.study.plan import Plan
 from budgetctl.study.progress import ProgressReporter
 from store import Payload, Store
-from store.errors import CorruptArtifact, MissingArtifact
+from store.errors import CorruptArtifact, MissingArtifact, StoreError
+
+T = TypeVar("T")
 
 TURNS = 3
 """Stages that one engine takes in a row, before the worker looks at what else has become possible."""
@@ -51,10 +57,10 @@ class StageRunner:
 
         These are generations that need the engine which a generation has left here, where it consists of several.
         """
-        name = self._engine_of(payload)
-        engine = held_engine(self._keep, ParallelEngine, name) if name else None
-        if engine is None or engine.size == 1:
+        held = held_engine(self._keep, ParallelEngine)
+        if held is None or held[1].size == 1 or self._engine_of(payload) != held[0]:
             return []
+        name, engine = held
         fitting = (other for other in others if self._engine_of(other) == name)
         return list(islice(fitting, TURNS * engine.size - 1))
 
@@ -66,44 +72,46 @@ class StageRunner:
         Returns:
             For each stage what `run` would have returned or raised.
         """
-        name = self._engine_of(payloads[0])
-        engine = held_engine(self._keep, ParallelEngine, name) if name else None
-        assert name is not None
-        assert engine is not None
+        held = held_engine(self._keep, ParallelEngine)
+        assert held is not None, "nothing goes beside a stage where no engine is kept"
+        name, engine = held
         parts = engine.parts(min(engine.size, len(payloads)))
         self._sides += [{} for _ in range(len(parts) - len(self._sides))]
         futures: list[Future[str | None]] = [Future() for _ in payloads]
-        turns = iter(list(zip(payloads, futures, strict=True)))
-        taking = threading.Lock()
+        turns = SimpleQueue[tuple[Payload, Future[str | None]]]()
+        for turn in zip(payloads, futures, strict=True):
+            turns.put(turn)
 
         def work(keep: dict[str, object]) -> None:
-            while True:
-                with taking:
-                    turn = next(turns, None)
-                if turn is None:
-                    return
-                payload, future = turn
+            for payload, future in _taken(turns):
                 reporter = LinesThrough(self._reporter, f"{payload.key[:12]} ")
                 try:
+                    if self._stopping():
+                        raise InterruptedRunError("was not begun; the same command goes on from there")
                     future.set_result(self._run(payload, plan, keep, reporter))
                 except BaseException as error:
                     future.set_exception(error)
 
-        for part, keep in zip(parts, self._sides, strict=False):
-            lend_engine(keep, name, part)
-            # A daemon, so that a second Ctrl-C does not wait for it.
-            threading.Thread(target=work, args=(keep,), daemon=True).start()
         try:
+            for part, keep in zip(parts, self._sides, strict=False):
+                lend_engine(keep, name, part)
+                # A daemon, so that a second Ctrl-C does not wait for it.
+                threading.Thread(target=work, args=(keep,), daemon=True).start()
             wait(futures)
         except BaseException:
             self._halted = True  # Ctrl-C comes to this thread alone
             engine.abandon()
+            for _, future in _taken(turns):
+                future.set_exception(InterruptedRunError("was not begun"))
             wait(futures)
             raise
         finally:
             for keep in self._sides:
                 take_back_engine(keep, name)
         return futures
+
+    def _stopping(self) -> bool:
+        return self._halted or self._should_stop()
 
     def _run(self, payload: Payload, plan: Plan, keep: dict[str, object], inner: Reporter) -> str | None:
         reporter = ProgressReporter(inner, self._store.root, payload.key)
@@ -113,7 +121,7 @@ class StageRunner:
         try:
             outcome = execute(
                 stage_from(payload), self._store, execution, reporter,
-                should_stop=lambda: self._halted or self._should_stop(), keep=keep,
+                should_stop=self._stopping, keep=keep,
             )  # fmt: skip
         finally:
             reporter.close()
@@ -125,16 +133,14 @@ class StageRunner:
         """The name under which a generation's engine is kept; None for other stages and where it cannot be told."""
         if payload.stage != GenStage.name:
             return None
-        stage = stage_from(payload)
-        assert isinstance(stage, GenStage)
-        model = stage.base
-        if stage.checkpoint is not None:
-            try:
-                checkpoint = self._store.artifact(stage.checkpoint)
-            except (MissingArtifact, CorruptArtifact):
-                return None
-            if ADAPTER_WEIGHTS not in checkpoint.files:
+        try:
+            stage = stage_from(payload)
+            assert isinstance(stage, GenStage)
+            model = stage.base
+            if stage.checkpoint and ADAPTER_WEIGHTS not in self._store.artifact(stage.checkpoint).files:
                 model = stage.checkpoint
+        except (BudgetctlError, StoreError, OSError):
+            return None  # whatever is wrong, the stage says it when it is run
         return engine_name(stage.identity.engine, model, stage.identity.precision, self._execution)
 
     def forget(self) -> None:
@@ -148,9 +154,18 @@ class StageRunner:
         for parent in payload.parents.values():
             try:
                 self._store.artifact(parent, deep=True)
+            except MissingArtifact:
+                continue  # a stage beside this one has set it aside
             except CorruptArtifact as found:
                 self._store.quarantine(parent, str(found))
                 self._reporter.say(f"{parent[:12]} set aside: {found}")
+
+
+def _taken(turns: SimpleQueue[T]) -> Iterator[T]:
+    """Take what is left, one at a time."""
+    with contextlib.suppress(Empty):
+        while True:
+            yield turns.get_nowait()
 
 
 def headline(metrics: Mapping[str, Metric]) -> str:

@@ -204,6 +204,8 @@ class Worker:
             if self._should_stop():
                 self._result.interrupted = True
                 return _Try.STOPPED
+            if key in board.leased or key in board.present or key in board.lost:
+                continue  # it went beside another one
             if self._is_lost(key) or not self._fits(key):
                 continue
             tried = self._try(key, self._beside(key, ready[place + 1 :]))
@@ -305,9 +307,14 @@ class Worker:
         if not beside:
             return self._noted(payloads[0], lambda: self._runner.run(payloads[0], self._plan))
         futures = self._runner.run_side_by_side(payloads, self._plan)
-        tries = [
-            self._noted(payload, future.result) for payload, future in zip(payloads, futures, strict=True)
-        ]
+        tries, full = list[_Try](), list[NoSpace]()
+        for payload, future in zip(payloads, futures, strict=True):
+            try:
+                tries.append(self._noted(payload, future.result))
+            except NoSpace as error:
+                full.append(error)
+        if full:
+            raise full[0]
         return next(
             (tried for tried in (_Try.STOPPED, _Try.WORKED, _Try.FOUND) if tried in tries), _Try.TAKEN
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,12 +180,14 @@ class Measurer:
     def _answers(self, adapter: AdapterFolder | None, should_stop: Callable[[], bool]) -> list[Judged]:
         engine: Engine = self._engine or TransformersEngine(self._live)
         given: dict[tuple[str, int], Answer] = {}
-        for batch in engine.generate(
-            self._rows.prompts, self._decoding, self._encoder.stop_ids, adapter, frozenset()
-        ):
-            given |= {(answer.prompt_id, answer.sample): answer for answer in batch}
-            if should_stop():
-                raise Abandoned
+        rows, stop_ids = self._rows, self._encoder.stop_ids
+        with closing(
+            engine.generate(rows.prompts, self._decoding, stop_ids, adapter, frozenset())
+        ) as answers:
+            for batch in answers:
+                given |= {(answer.prompt_id, answer.sample): answer for answer in batch}
+                if should_stop():
+                    raise Abandoned
         places = [
             (prompt.prompt_id, sample)
             for prompt in self._rows.prompts

@@ -29,6 +29,7 @@ class Engine:
     def step(self):
         if (here / "slow").exists(): time.sleep(0.05)
         if self.answered == 40: perhaps_die()
+        if 97 in self.waiting[0][1]: raise ValueError("token 97 came out of a step")
         name, ids, sampling, lora = self.waiting.pop(0); self.answered += 1
         first = ids[-1] if lora is None else ids[-1] + lora.number
         answer = Some(token_ids=[first, 2], finish_reason="stop", cumulative_logprob=-1.5)

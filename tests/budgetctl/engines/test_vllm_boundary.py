@@ -80,6 +80,24 @@ def test_a_refused_request_leaves_nothing_in_the_queue(engine: VllmEngine, token
     assert engine.starts == 1
 
 
+def test_a_process_whose_step_failed_is_not_asked_again(engine: VllmEngine) -> None:
+    """vLLM counts the request that broke as unfinished for good, and would wait for it in the next one."""
+    with pytest.raises(BudgetctlError, match="vLLM refused: ValueError: token 97 came out of a step"):
+        found(engine.generate([*PROMPTS[:3], Prompt("odd", (5, 97))], GREEDY, STOP, None))
+    answers = found(engine.generate(PROMPTS[10:12], GREEDY, STOP, None))
+    assert {name: answer.token_ids[0] for name, answer in answers.items()} == {"p10": 17, "p11": 18}
+    assert engine.starts == 2
+
+
+def test_answers_before_a_refused_wave_are_kept(engine: VllmEngine) -> None:
+    received: list[Answer] = []
+    with pytest.raises(BudgetctlError, match="token 98 is out of vocabulary"):
+        for batch in engine.generate([*PROMPTS[:20], Prompt("odd", (5, 98))], GREEDY, STOP, None):
+            received += batch
+    assert received
+    assert engine.starts == 1
+
+
 def test_a_sweep_pays_one_start(engine: VllmEngine, small_base: Path, tmp_path: Path, stand_in: Path) -> None:
     adapters = [make_adapter(small_base, tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     texts = {

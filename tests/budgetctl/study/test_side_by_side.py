@@ -15,7 +15,8 @@ import pyarrow.parquet
 import pytest
 
 from budgetctl.console import SilentReporter
-from budgetctl.engines.protocol import Decoding
+from budgetctl.engines.parts import AnswerParts
+from budgetctl.engines.protocol import Answer, Decoding
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.models.folders import IGNORED_ENTRIES
 from budgetctl.models.templates import Template
@@ -26,6 +27,7 @@ from budgetctl.stages.stage import Execution, payload_of
 from budgetctl.study.plan import Plan
 from budgetctl.study.running import TURNS, StageRunner
 from store import Payload, Store
+from store.errors import CorruptArtifact
 
 PROMPTS = 80
 """More than come in one reply, so that there is something to interrupt."""
@@ -125,7 +127,7 @@ def sharing(
     store: Store, stage: GenStage, stand_in: Path, runners: list[StageRunner]
 ) -> tuple[StageRunner, list[Payload]]:
     """A runner with two processes of the stand-in for vLLM, and generations for them."""
-    payloads = [with_vllm(stage, tokens) for tokens in (3, 4, 5)]
+    payloads = [with_vllm(stage, tokens) for tokens in range(3, 8)]
     execution = Execution(device="cpu", threads=1, engines_per_gpu=2)
     runner = StageRunner(store, execution, SilentReporter(), lambda: bool((stand_in / "stop").exists()))
     runners.append(runner)
@@ -148,17 +150,72 @@ def test_one_that_fails_does_not_take_the_other_down(
     assert len((stand_in / "starts.jsonl").read_text().splitlines()) == 2
 
 
+def test_what_goes_wrong_while_answers_come_leaves_nobody_listening(
+    store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would take the answers of the next generation on the same engine, and leave it its own."""
+    runner, payloads = sharing
+    (stand_in / "slow").touch()
+    add, broken = AnswerParts.add, threading.Event()
+
+    def once(parts: AnswerParts, answers: Sequence[Answer], texts: Sequence[str]) -> None:
+        if not broken.is_set():
+            broken.set()
+            raise OSError(5, "Input/output error")
+        add(parts, answers, texts)
+
+    monkeypatch.setattr(AnswerParts, "add", once)
+    futures = runner.run_side_by_side(payloads[1:], plan_of(payloads))
+    errors = [future.exception() for future in futures]
+    assert [type(error) for error in errors if error] == [OSError]
+    assert all(
+        texts(store, payload.key) == texts(store, payloads[0].key)
+        for payload, error in zip(payloads[1:], errors, strict=True) if not error
+    )  # fmt: skip
+    assert not [thread for thread in threading.enumerate() if "work" in thread.name]
+
+
 def test_all_of_them_stop_when_asked_and_go_on_later(
     store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]]
 ) -> None:
     runner, payloads = sharing
-    (stand_in / "stop").touch()
+    (stand_in / "slow").touch()
+    threading.Timer(0.5, (stand_in / "stop").touch).start()
     for done in runner.run_side_by_side(payloads[1:], plan_of(payloads)):
         with pytest.raises(InterruptedRunError, match="goes on from there"):
             done.result()
+    assert [len(store.attempts(payload.key)) for payload in payloads[1:]] == [1, 1, 0, 0], (
+        "two were not begun"
+    )
     (stand_in / "stop").unlink()
+    (stand_in / "slow").unlink()
     assert all(done.result() for done in runner.run_side_by_side(payloads[1:], plan_of(payloads)))
-    assert all(store.has(payload.key) for payload in payloads)
+    assert len({tuple(texts(store, payload.key)) for payload in payloads}) == 1
+
+
+def test_two_that_share_a_damaged_parent_set_it_aside_once(
+    store: Store, sharing: tuple[StageRunner, list[Payload]]
+) -> None:
+    runner, payloads = sharing
+    prompts = store.artifact(payloads[1].parents["prompts"]).path("eval.parquet")
+    prompts.chmod(0o644)
+    prompts.write_bytes(bytes(len(prompts.read_bytes())))
+    for payload, done in zip(
+        payloads[1:3], runner.run_side_by_side(payloads[1:3], plan_of(payloads)), strict=True
+    ):
+        with pytest.raises(CorruptArtifact):
+            done.result()
+        runner.set_aside_corrupt(payload)
+    assert not store.has(payloads[1].parents["prompts"])
+
+
+def test_a_stage_that_this_version_does_not_know_runs_alone(
+    sharing: tuple[StageRunner, list[Payload]],
+) -> None:
+    runner, payloads = sharing
+    unknown = replace(payloads[1], revision=99)
+    assert runner.beside(unknown, payloads[2:]) == []
+    assert runner.beside(payloads[1], [unknown, payloads[2]]) == payloads[2:3]
 
 
 def test_ctrl_c_stops_all_of_them_and_comes_out(
@@ -173,4 +230,6 @@ def test_ctrl_c_stops_all_of_them_and_comes_out(
         runner.run_side_by_side(payloads[1:], plan_of(payloads))
     assert time.monotonic() - began < 0.05 * PROMPTS, "who presses it does not wait for answers"
     assert not any(store.has(payload.key) for payload in payloads[1:])
-    assert [store.attempts(payload.key)[-1].outcome for payload in payloads[1:]] == ["interrupted"] * 2
+    assert [[one.outcome for one in store.attempts(payload.key)] for payload in payloads[1:]] == [
+        ["interrupted"], ["interrupted"], [], [],
+    ]  # fmt: skip

@@ -292,6 +292,24 @@ def test_a_stop_among_stages_side_by_side_ends_the_worker_with_what_the_others_d
     assert len(runner.asked) == 1
 
 
+def test_stages_that_others_took_are_not_claimed_again_in_the_same_look(store: Store) -> None:
+    runner = SeveralRunner(store, [LeasedElsewhere("somebody has it")] * 3)
+    plan = data_plan(store)
+    assert set(make_worker(store, plan, runner=runner).run().ran) == set(plan.stages)
+    assert not set(runner.asked[0]) & set(runner.asked[1])
+
+
+def test_a_full_disk_in_one_of_several_still_notes_the_others(store: Store) -> None:
+    runner = SeveralRunner(store, [NoSpace("the disk is full"), None, None])
+    said: list[str] = []
+    reporter = SilentReporter()
+    reporter.say = said.append  # type: ignore[method-assign]
+    worker = Worker(data_plan(store), StoreState(store), runner, reporter, lambda: False)
+    with pytest.raises(NoSpace):
+        worker.run()
+    assert len([line for line in said if line.endswith("done")]) == 2
+
+
 def test_what_goes_beside_a_stage_must_fit_into_the_job_too(store: Store) -> None:
     plan = data_plan(store)
     with_history(store, plan, seconds=600)
