@@ -82,11 +82,11 @@ class LinesThrough(LineReporter):
     """Everything as lines of another reporter: for work beside other work, of which each would want its own bar."""
 
     def __init__(self, inner: Reporter, prefix: str) -> None:
-        super().__init__()
-        self._inner, self._title = inner, prefix
+        super().__init__(prefix=prefix)
+        self._inner = inner
 
     def say(self, text: str) -> None:
-        self._inner.say(f"{self._title}{text}")
+        self._inner.say(f"{self._prefix}{text}")
 
 
 class RichReporter:

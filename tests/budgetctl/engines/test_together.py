@@ -8,7 +8,7 @@ import pytest
 
 from budgetctl.engines import together
 from budgetctl.engines.gpus import Memory
-from budgetctl.engines.together import SMALL_MIB, engines_per_gpu
+from budgetctl.engines.together import MOST_FOR_ONE, SMALL_MIB, engines_per_gpu
 
 
 def gpu_with(free_gib: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,11 @@ def test_the_machines_own_memory_counts_too(
     monkeypatch.setattr(together, "free_memory_mib", lambda: free_gib * 1024.0)
     monkeypatch.setattr(together, "free_cores", lambda: 32)
     assert engines_per_gpu(small_base, "cuda", cores) == engines
+
+
+def test_there_are_never_more_than_asked_for(small_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_with(79, monkeypatch)
+    assert engines_per_gpu(small_base, "auto", 32, most=MOST_FOR_ONE) == MOST_FOR_ONE
 
 
 def test_a_larger_model_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

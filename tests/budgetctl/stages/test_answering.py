@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from budgetctl.engines import together
+from budgetctl.engines.gpus import Memory
 from budgetctl.engines.kept import close_engines
 from budgetctl.engines.parallel import ParallelEngine
 from budgetctl.engines.protocol import Decoding
+from budgetctl.engines.together import MOST_FOR_ONE, MOST_PER_GPU
 from budgetctl.errors import UsageError
 from budgetctl.models.templates import Template
-from budgetctl.stages.answering import devices, kept_last
+from budgetctl.stages.answering import devices, engine_of, kept_last
 from budgetctl.stages.gen import GenIdentity, GenStage
+from budgetctl.stages.stage import Execution
+from store import Store
 
 VLLM = GenIdentity(template=Template.named("tiny"), decoding=Decoding(max_new_tokens=4), engine="vllm")
 
@@ -44,6 +50,24 @@ def test_engines_side_by_side_answer_every_prompt(
     starts = [json.loads(line) for line in (stand_in / "starts.jsonl").read_text().splitlines()]
     assert len(starts) == 3
     assert any(isinstance(held, ParallelEngine) for held in keep.values())
+    close_engines(keep)
+
+
+@pytest.mark.parametrize(("side_by_side", "engines"), [(False, MOST_FOR_ONE), (True, MOST_PER_GPU)])
+@pytest.mark.usefixtures("one_gpu")
+def test_more_engines_where_several_generations_may_come(
+    stage_store: Store, base_key: str, monkeypatch: pytest.MonkeyPatch, side_by_side: bool, engines: int
+) -> None:
+    monkeypatch.setattr(together, "gpu_memory", lambda _: Memory(80_000, 81_000))
+    monkeypatch.setattr(together, "free_memory_mib", lambda: None)
+    keep: dict[str, object] = {}
+    context: Any = SimpleNamespace(
+        execution=Execution(threads=32, side_by_side=side_by_side), keep=keep,
+        parents={"base": stage_store.artifact(base_key)},
+    )  # fmt: skip
+    engine = engine_of(context, "vllm", "bfloat16")
+    assert isinstance(engine, ParallelEngine)
+    assert engine.size == engines
     close_engines(keep)
 
 

@@ -7,8 +7,9 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet
@@ -135,6 +136,15 @@ def sharing(
     return runner, payloads
 
 
+def once_both_run(store: Store, payloads: Sequence[Payload], act: Callable[[], None]) -> None:
+    def watch() -> None:
+        while not all(store.attempts(payload.key) for payload in payloads):
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def test_one_that_fails_does_not_take_the_other_down(
     store: Store, stand_in: Path, sharing: tuple[StageRunner, list[Payload]]
 ) -> None:
@@ -179,7 +189,7 @@ def test_all_of_them_stop_when_asked_and_go_on_later(
 ) -> None:
     runner, payloads = sharing
     (stand_in / "slow").touch()
-    threading.Timer(0.5, (stand_in / "stop").touch).start()
+    once_both_run(store, payloads[1:3], (stand_in / "stop").touch)
     for done in runner.run_side_by_side(payloads[1:], plan_of(payloads)):
         with pytest.raises(InterruptedRunError, match="goes on from there"):
             done.result()
@@ -222,8 +232,7 @@ def test_ctrl_c_stops_all_of_them_and_comes_out(
 ) -> None:
     runner, payloads = sharing
     (stand_in / "slow").touch()
-    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    press.start()
+    once_both_run(store, payloads[1:3], partial(os.kill, os.getpid(), signal.SIGINT))
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner.run_side_by_side(payloads[1:], plan_of(payloads))

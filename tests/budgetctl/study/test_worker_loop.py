@@ -13,12 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from budgetctl.cli.app import app
 from budgetctl.console import SilentReporter
 from budgetctl.errors import BudgetctlError, InterruptedRunError
 from budgetctl.stages.stage import Execution
+from budgetctl.study import running
 from budgetctl.study.board import StoreState
 from budgetctl.study.build import plan_study
 from budgetctl.study.deadline import TimeLimit
@@ -367,3 +371,18 @@ def test_a_worker_says_when_other_code_planned(store: Store) -> None:
     _, err = worker.communicate(timeout=60)
     assert "planned with code 0123456789" in err
     assert os.waitstatus_to_exitcode(worker.returncode) == 0
+
+
+def test_the_command_lets_generations_run_side_by_side(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Execution] = []
+
+    class Noted(StageRunner):
+        def __init__(self, *given: Any) -> None:
+            seen.append(given[1])
+            super().__init__(*given)
+
+    monkeypatch.setattr(running, "StageRunner", Noted)
+    plan_id = store.save_plan(data_plan(store).document())
+    done = CliRunner().invoke(app, ["worker", "--plan", plan_id, "--store", str(store.root)])
+    assert done.exit_code == 0, done.stderr
+    assert [execution.side_by_side for execution in seen] == [True]
