@@ -16,7 +16,8 @@ MOST_PER_GPU = 4
 """Where there are several generations, one for each."""
 MOST_FOR_ONE = 2
 """Where a single generation's prompts are dealt to them: three and four wait for their turn on the GPU."""
-CORES_PER_ENGINE = 3
+CORES_PER_ENGINE = 2
+"""Four processes on 8 cores, and on 4, still answered more than two did (docs/results/generation.md)."""
 CACHE_MIB = 4096.0
 """Of keys and values, for each of them: 180,000 tokens of a model of 135 million parameters."""
 

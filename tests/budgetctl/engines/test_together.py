@@ -18,7 +18,7 @@ def gpu_with(free_gib: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("free_gib", "cores", "engines"),
-    [(79, 32, 4), (79, 8, 2), (79, 1, 1), (23, 32, 2), (15, 32, 1)],
+    [(79, 32, 4), (79, 8, 4), (79, 5, 2), (79, 1, 1), (23, 32, 2), (15, 32, 1)],
 )
 def test_a_small_model_gets_as_many_as_memory_and_cores_allow(
     free_gib: int, cores: int, engines: int, small_base: Path, monkeypatch: pytest.MonkeyPatch
