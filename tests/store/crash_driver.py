@@ -10,6 +10,7 @@ only forks, so that no thread of DuckDB is ever copied by a fork.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
@@ -104,9 +105,12 @@ def killed_at(point: int, work: Callable[[], None]) -> Callable[[], None]:
 
 
 def drive_all_points(name: str, folder: Path) -> int:
+    place, prepared = folder / name, folder / "prepared"
+    place.mkdir()
+    assert in_fork(lambda: SCENARIOS[name].prepare(place)) == 0, f"{name} cannot be prepared"
+    place.rename(prepared)
     for point in itertools.count(1):
-        place = folder / f"{name}-{point}"
-        place.mkdir()
+        shutil.copytree(prepared, place, symlinks=True)
         survived = drive_point(name, place, point)
         shutil.rmtree(place)
         if survived:
@@ -117,7 +121,6 @@ def drive_all_points(name: str, folder: Path) -> int:
 def drive_point(name: str, place: Path, point: int) -> bool:
     """Kill at one point and recover; True if the work was over before it came to that point."""
     scenario = SCENARIOS[name]
-    assert in_fork(lambda: scenario.prepare(place)) == 0, f"{name} cannot be prepared"
     status = in_fork(killed_at(point, lambda: scenario.work(place)))
     assert status in {0, -signal.SIGKILL}, f"{name} failed by itself at point {point}"
     assert in_fork(lambda: scenario.recover(place)) == 0, f"{name} does not recover from a kill at {point}"
@@ -153,6 +156,7 @@ def drive_random_kills(folder: Path, kills: int) -> int:
 
 
 def main(what: str, folder: Path, kills: int) -> int:
+    gc.freeze()  # or each child would copy the pages of all modules as soon as it collects
     return drive_random_kills(folder, kills) if what == "random" else drive_all_points(what, folder)
 
 

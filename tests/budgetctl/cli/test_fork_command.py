@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from budgetctl.cli.app import app
 from budgetctl.forking.records import read_forks
 from budgetctl.models.adapters import Adapter
 from store import Payload, Store
+from tests.e2e.commands import clean_environment
 
 SETTINGS = ("--epochs", "10", "--lr", "1e-2", "--batch-size", "8", "--set", "lora.rank=8", "--samples", "2",
             "--max-new-tokens", "8", "--device", "cpu", "--threads", "1")  # fmt: skip
@@ -146,15 +145,14 @@ def _wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 def test_signals_and_kills_leave_the_same_forks(
-    rows: Callable[..., str], small_base: Path, tmp_path: Path
+    rows: Callable[..., str], small_base: Path, warm_python: Path, tmp_path: Path
 ) -> None:
     """Real processes: USR2 and SIGKILL at random evaluations, then the same records and states as undisturbed."""
     data, dev = rows("sft.parquet", "train", rows=22), rows("eval.parquet", "dev")
     shutil.copytree(tmp_path / "store", tmp_path / "calm")
-    command = [Path(sys.executable).with_name("budgetctl"), "fork", "--base", small_base, "--data", data, "--dev", dev,
+    command = [warm_python, "-P", "-m", "budgetctl", "fork", "--base", small_base, "--data", data, "--dev", dev,
                *SETTINGS, "--perplexity", "30", "--perplexity", "3", "--pass", "2:0.1", "--every", "80"]  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BUDGETCTL_")}
-    environment |= {"OMP_NUM_THREADS": "1", "BUDGETCTL_FORK_EVALUATE_EVERY": "16"}
+    environment = clean_environment(BUDGETCTL_FORK_EVALUATE_EVERY="16")
 
     def start(store: str, log: Path) -> subprocess.Popen[bytes]:
         with log.open("wb") as stream:

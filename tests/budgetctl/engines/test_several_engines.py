@@ -47,6 +47,7 @@ def alone(small_base: Path) -> TransformersEngine:
 
 @pytest.mark.parametrize("decoding", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("adapted", [False, True], ids=["base", "adapter"])
+@pytest.mark.usefixtures("warm_processes")
 def test_two_processes_answer_as_one(
     pair: ParallelEngine,
     alone: TransformersEngine,

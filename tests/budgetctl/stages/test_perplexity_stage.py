@@ -96,6 +96,7 @@ def test_training_on_the_answers_lowers_it(
     assert tuned["perplexity_high"] < bare["perplexity_low"]
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_two_processes_find_the_same(
     run_stage: Callable[..., Any], base_key: str, publish_rows: Callable[..., str]
 ) -> None:

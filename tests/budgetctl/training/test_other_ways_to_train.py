@@ -144,6 +144,7 @@ def test_two_processes_are_one(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_four_processes_are_one(make_job: Any) -> None:
     one, four = make_job(), make_job(processes=4)
     train(one, SFT)
@@ -169,6 +170,7 @@ def test_an_interpreter_that_fails_says_its_last_words(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_processes_stop_and_resume(make_job: Any) -> None:
     one, two = make_job(), make_job(processes=2)
     long = SFT.model_copy(update={"epochs": 20.0})

@@ -119,6 +119,7 @@ def test_activations_that_are_recomputed_change_nothing(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_processes_score_a_share_each(make_job: Any) -> None:
     """KTO, because it also has answers to other prompts scored."""
     one, two = make_job("pref.parquet"), make_job("pref.parquet", processes=2, micro_batch=4)
@@ -133,6 +134,7 @@ def test_processes_score_a_share_each(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_processes_stop_in_it_together_and_another_number_goes_on(make_job: Any) -> None:
     job = make_job("pref.parquet", micro_batch=1)
     with pytest.raises(InterruptedRunError, match="reference was scored"):

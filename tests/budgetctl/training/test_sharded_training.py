@@ -25,6 +25,7 @@ TOLERANCE = 2e-4
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_two_shards_are_one(make_job: Any) -> None:
     """DPO, whose reference pass and two forward passes are the hardest to spread; SFT and all weights follow below."""
     whole, shards = (
@@ -42,6 +43,7 @@ def test_two_shards_are_one(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_all_weights_spread(make_job: Any) -> None:
     whole, shards = make_job(), make_job(processes=2, shard=True)
     settings = SftSettings(weights="full", epochs=4, optimizer=GENTLE)
@@ -53,6 +55,7 @@ def test_all_weights_spread(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_a_checkpoint_is_that_of_one_process(make_job: Any) -> None:
     """Stopped with two shards, then in one process, then finished with two shards again."""
     whole, job = make_job(), make_job()
@@ -71,6 +74,7 @@ def test_a_checkpoint_is_that_of_one_process(make_job: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_a_loss_that_is_no_number_stops_all_processes(make_job: Any) -> None:
     wild = OptimizerSettings(learning_rate=1e30, warmup=0, schedule="constant", max_grad_norm=1e30)
     job = make_job(processes=2, shard=True)

@@ -252,6 +252,7 @@ def test_recomputed_activations_do_not_hinder_an_evaluation(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_processes")
 def test_two_processes_are_watched_too(make_trunk: Any) -> None:
     settings = SftSettings.model_validate({**SFT.model_dump(), "lora": {"rank": 8}})
     one, two = make_trunk(), make_trunk(processes=2, micro_batch=4)
