@@ -23,7 +23,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def run_and_kill(
-    command: Sequence[str | Path],
+    program: Sequence[str | Path],
     recipe: Path,
     store: Path,
     after_s: float,
@@ -32,14 +32,14 @@ def run_and_kill(
     """Start the study in a process group of its own and kill the whole group with SIGKILL.
 
     Args:
-        command: How budgetctl is called.
+        program: How budgetctl is called.
         recipe: The study.
         store: Where it runs.
         after_s: When to kill it.
         once: When to kill it earlier.
     """
     process = subprocess.Popen(
-        [*command, "run", "--grid", recipe, "--jobs", "2"],
+        [*program, "run", "--grid", recipe, "--jobs", "2"],
         env=clean_environment(BUDGETCTL_STORE=str(store)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

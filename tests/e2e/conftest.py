@@ -16,20 +16,20 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command() -> tuple[str | Path, ...]:
+def program() -> tuple[str | Path, ...]:
     """How budgetctl is called: as a user does. A file of tests may call it another way."""
     return (BUDGETCTL,)
 
 
 @pytest.fixture
-def budgetctl(command: tuple[str | Path, ...], store: Path, tmp_path: Path) -> Run:
+def budgetctl(program: tuple[str | Path, ...], store: Path, tmp_path: Path) -> Run:
     """Run one command line against this test's own store."""
 
     def run(
         *arguments: object, check: int | None = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*command, *map(str, arguments)],
+            [*program, *map(str, arguments)],
             capture_output=True,
             text=True,
             cwd=tmp_path,

@@ -50,7 +50,7 @@ PLATEAU = "plateau(perplexity,patience=3,gain=0.05)"
 
 
 @pytest.fixture
-def command(warm_python: Path) -> tuple[str | Path, ...]:
+def program(warm_python: Path) -> tuple[str | Path, ...]:
     """With its imports done, so that a kill at a random moment hits the study's own work."""
     return (warm_python, "-P", "-m", "budgetctl")
 
@@ -94,7 +94,7 @@ def evaluations(store: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_forked_study_killed_at_random_ends_with_the_same_forks(
-    budgetctl: Run, command: tuple[str | Path, ...], recipe: Path, tmp_path: Path
+    budgetctl: Run, program: tuple[str | Path, ...], recipe: Path, tmp_path: Path
 ) -> None:
     calm, store = tmp_path / "calm", tmp_path / "store"
     budgetctl("run", "--grid", recipe, "--store", calm, "--jobs", "2")
@@ -108,10 +108,10 @@ def test_a_forked_study_killed_at_random_ends_with_the_same_forks(
     )
 
     dice = random.Random(7)
-    run_and_kill(command, recipe, store, after_s=dice.uniform(0.5, 4.0))
+    run_and_kill(program, recipe, store, after_s=dice.uniform(0.5, 4.0))
     for measured in (dice.randrange(1, 6), dice.randrange(7, 12)):
         run_and_kill(
-            command, recipe, store, after_s=60, once=lambda least=measured: evaluations(store) >= least
+            program, recipe, store, after_s=60, once=lambda least=measured: evaluations(store) >= least
         )  # type: ignore[misc]
         assert not fork_facts(store), "killed within the trunk"
     budgetctl("run", "--grid", recipe, "--store", store, "--jobs", "2")

@@ -29,7 +29,7 @@ pft: {epochs: 2, batch_size: 8}
 
 
 @pytest.fixture
-def command(warm_python: Path) -> tuple[str | Path, ...]:
+def program(warm_python: Path) -> tuple[str | Path, ...]:
     """With its imports done, so that a kill at a random moment hits the study's own work."""
     return (warm_python, "-P", "-m", "budgetctl")
 
@@ -72,14 +72,14 @@ def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], 
 
 @pytest.mark.slow
 def test_killed_ten_times_the_study_ends_as_if_undisturbed(
-    budgetctl: Run, command: tuple[str | Path, ...], recipe: Path, store: Path, undisturbed: Path
+    budgetctl: Run, program: tuple[str | Path, ...], recipe: Path, store: Path, undisturbed: Path
 ) -> None:
     calm_table = scores(budgetctl("report", "--grid", recipe, "--store", undisturbed, "--format", "json"))
 
     dice = random.Random(20_261_122)
     before: set[str] = set()
     for _ in range(10):
-        run_and_kill(command, recipe, store, after_s=dice.uniform(0.5, 3.0))
+        run_and_kill(program, recipe, store, after_s=dice.uniform(0.5, 3.0))
         assert before <= published(store), "a finished stage was lost"
         before = published(store)
         if before:

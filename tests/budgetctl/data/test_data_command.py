@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
 
 from store import Store
+from tests.e2e.commands import clean_environment
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path, warm_python):
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "budgetctl", "data", *words, "--store", str(tmp_path / "store")]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [warm_python, "-P", "-m", "budgetctl", "data", *words, "--store", tmp_path / "store"]
+        return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
 
     return run
 
