@@ -25,6 +25,11 @@ settings.load_profile("budgetctl")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the cluster's tests: they wait most and take longest, and others run beside them."""
+    items.sort(key=lambda item: item.path.parent != REPOSITORY / "tests/slurm")
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now lives as long as the session: no collection need walk over it, and no fork copy it."""
     gc.collect()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -123,22 +124,7 @@ def nursery(address: str, executable: str) -> Call:
     listening.bind(f"{address}.new")
     listening.listen(64)
     sys.executable = executable
-    for name in ("datasets", "duckdb", "peft", "pyarrow.parquet", "torch", "transformers", "trl"):
-        __import__(name)
-    for name in ("SFTTrainer", "DPOTrainer", "KTOTrainer"):
-        getattr(sys.modules["trl"], name)
-    for name in (
-        "AutoModelForCausalLM",
-        "AutoTokenizer",
-        "LlamaForCausalLM",
-        "PreTrainedTokenizerFast",
-        "Trainer",
-    ):
-        getattr(sys.modules["transformers"], name)
-    for name in ("budgetctl.cli.app", "budgetctl.training.trl_trainers", "budgetctl.training.processes"):
-        __import__(name)
-    gc.collect()
-    gc.freeze()  # or each process would copy the pages of everything imported as soon as it collects
+    _import_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     parent = os.getppid()
     Path(f"{address}.new").rename(address)
@@ -157,11 +143,25 @@ def nursery(address: str, executable: str) -> Call:
             connection.sendall(LENGTH.pack(0))
             os._exit(0)
         if child := os.fork():
+            for stream in streams:
+                os.close(stream)
             _guard(connection, child)
         connection.close()
         _put(streams, wanted.streams)
         return wanted
     os._exit(0)
+
+
+def _import_all() -> None:
+    """Import what commands and trainings do; some names of lazy packages bring the rest."""
+    for name in ("duckdb", "peft", "pyarrow.parquet", "budgetctl.cli.app", "budgetctl.training.processes"):
+        importlib.import_module(name)
+    transformers = importlib.import_module("transformers")
+    for name in ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedTokenizerFast"):
+        getattr(transformers, name)
+    importlib.import_module("budgetctl.training.trl_trainers")
+    gc.collect()
+    gc.freeze()  # or each process would copy the pages of everything imported as soon as it collects
 
 
 def _guard(connection: socket.socket, child: int) -> None:
