@@ -78,6 +78,12 @@ def warm_python() -> Iterator[Path]:
         yield executable
 
 
+@pytest.fixture(scope="session")
+def warm_budgetctl(warm_python: Path) -> tuple[str, ...]:
+    """How to call budgetctl with its imports done, so that a kill at a random moment hits its own work."""
+    return (str(warm_python), "-P", "-m", "budgetctl")
+
+
 @pytest.fixture
 def warm_processes(warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process start its Python processes with everything imported."""

@@ -1,15 +1,15 @@
 """A stand-in for the Python interpreter whose processes begin with torch, TRL and the rest imported.
 
-Imports are most of what a short process of these tests costs (10 s of a core), and a process that is killed at a random
-moment is nearly always killed in them. So one process, the nursery, imports everything once and forks at each call:
+Imports are most of what a short process of these tests costs (10 s of a core), and what kills a process in its first
+seconds hits nothing else. So one process, the nursery, imports everything once and forks at each call:
 
     caller ── stand-in (started and waited for like an interpreter, same pid as such)
     nursery ── guard ── the forked process, which runs the module
 
 The stand-in passes its arguments, environment, folder and standard streams on, hands over every signal, and ends as the
 forked process ends. Ends the stand-in, in whatever way, then the guard kills that process. What a forked process starts
-with `sys.executable` is started like this, too. A call that is no `-m module` or a script, or whose environment would
-change what was imported, gets the real interpreter. This file uses nothing but the standard library, so that the
+with `sys.executable` is started like this, too. A call that is neither `-m module` nor a script, or whose environment
+would change what was imported, gets the real interpreter. This file uses nothing but the standard library, so that the
 stand-in is up in a few hundredths of a second.
 """
 

@@ -23,7 +23,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def run_and_kill(
-    program: Sequence[str | Path],
+    program: Sequence[str],
     recipe: Path,
     store: Path,
     after_s: float,

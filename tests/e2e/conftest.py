@@ -16,13 +16,13 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program() -> tuple[str | Path, ...]:
+def program() -> tuple[str, ...]:
     """How budgetctl is called: as a user does. A file of tests may call it another way."""
-    return (BUDGETCTL,)
+    return (str(BUDGETCTL),)
 
 
 @pytest.fixture
-def budgetctl(program: tuple[str | Path, ...], store: Path, tmp_path: Path) -> Run:
+def budgetctl(program: tuple[str, ...], store: Path, tmp_path: Path) -> Run:
     """Run one command line against this test's own store."""
 
     def run(

@@ -50,9 +50,8 @@ PLATEAU = "plateau(perplexity,patience=3,gain=0.05)"
 
 
 @pytest.fixture
-def program(warm_python: Path) -> tuple[str | Path, ...]:
-    """With its imports done, so that a kill at a random moment hits the study's own work."""
-    return (warm_python, "-P", "-m", "budgetctl")
+def program(warm_budgetctl: tuple[str, ...]) -> tuple[str, ...]:
+    return warm_budgetctl
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def evaluations(store: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_forked_study_killed_at_random_ends_with_the_same_forks(
-    budgetctl: Run, program: tuple[str | Path, ...], recipe: Path, tmp_path: Path
+    budgetctl: Run, program: tuple[str, ...], recipe: Path, tmp_path: Path
 ) -> None:
     calm, store = tmp_path / "calm", tmp_path / "store"
     budgetctl("run", "--grid", recipe, "--store", calm, "--jobs", "2")
@@ -112,7 +111,7 @@ def test_a_forked_study_killed_at_random_ends_with_the_same_forks(
     for measured in (dice.randrange(1, 6), dice.randrange(7, 12)):
         run_and_kill(
             program, recipe, store, after_s=60, once=lambda least=measured: evaluations(store) >= least
-        )  # type: ignore[misc]
+        )
         assert not fork_facts(store), "killed within the trunk"
     budgetctl("run", "--grid", recipe, "--store", store, "--jobs", "2")
     assert fork_facts(store) == decided

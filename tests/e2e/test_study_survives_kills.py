@@ -29,9 +29,8 @@ pft: {epochs: 2, batch_size: 8}
 
 
 @pytest.fixture
-def program(warm_python: Path) -> tuple[str | Path, ...]:
-    """With its imports done, so that a kill at a random moment hits the study's own work."""
-    return (warm_python, "-P", "-m", "budgetctl")
+def program(warm_budgetctl: tuple[str, ...]) -> tuple[str, ...]:
+    return warm_budgetctl
 
 
 @pytest.fixture
@@ -42,13 +41,15 @@ def recipe(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(made_once: Callable[[str, Callable[[Path], None]], Path], warm_python: Path) -> Path:
+def undisturbed(
+    made_once: Callable[[str, Callable[[Path], None]], Path], warm_budgetctl: tuple[str, ...]
+) -> Path:
     """The store of the study after an undisturbed run, for all tests to read or to copy."""
 
     def make(folder: Path) -> None:
         (folder / "small.yaml").write_text(RECIPE)
         command = [
-            *(warm_python, "-P", "-m", "budgetctl", "run", "--grid", folder / "small.yaml"),
+            *(*warm_budgetctl, "run", "--grid", folder / "small.yaml"),
             *("--store", folder / "store", "--jobs", "2"),
         ]
         done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
@@ -72,7 +73,7 @@ def scores(done: subprocess.CompletedProcess[str]) -> dict[tuple[float, float], 
 
 @pytest.mark.slow
 def test_killed_ten_times_the_study_ends_as_if_undisturbed(
-    budgetctl: Run, program: tuple[str | Path, ...], recipe: Path, store: Path, undisturbed: Path
+    budgetctl: Run, program: tuple[str, ...], recipe: Path, store: Path, undisturbed: Path
 ) -> None:
     calm_table = scores(budgetctl("report", "--grid", recipe, "--store", undisturbed, "--format", "json"))
 

@@ -145,12 +145,12 @@ def _wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 def test_signals_and_kills_leave_the_same_forks(
-    rows: Callable[..., str], small_base: Path, warm_python: Path, tmp_path: Path
+    rows: Callable[..., str], small_base: Path, warm_budgetctl: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Real processes: USR2 and SIGKILL at random evaluations, then the same records and states as undisturbed."""
     data, dev = rows("sft.parquet", "train", rows=22), rows("eval.parquet", "dev")
     shutil.copytree(tmp_path / "store", tmp_path / "calm")
-    command = [warm_python, "-P", "-m", "budgetctl", "fork", "--base", small_base, "--data", data, "--dev", dev,
+    command = [*warm_budgetctl, "fork", "--base", small_base, "--data", data, "--dev", dev,
                *SETTINGS, "--perplexity", "30", "--perplexity", "3", "--pass", "2:0.1", "--every", "80"]  # fmt: skip
     environment = clean_environment(BUDGETCTL_FORK_EVALUATE_EVERY="16")
 

@@ -13,9 +13,9 @@ from tests.e2e.commands import clean_environment
 
 
 @pytest.fixture
-def data(tmp_path, warm_python):
+def data(tmp_path, warm_budgetctl):
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [warm_python, "-P", "-m", "budgetctl", "data", *words, "--store", tmp_path / "store"]
+        command = [*warm_budgetctl, "data", *words, "--store", tmp_path / "store"]
         return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
 
     return run
